@@ -1,0 +1,207 @@
+//! The memory accountant: one budget over everything that grows (reliability contract P9, L30).
+//!
+//! Big buffers are charged before they exist. A [`Charge`] gives its bytes back when dropped, so
+//! that an error path cannot leak budget.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Who holds memory. The order is that of the `/metrics` label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Account {
+    /// Series, index and chunks of the head.
+    Head,
+    /// Log buffers and rows in flight.
+    Wal,
+    /// Request bodies and what is decoded from them.
+    Requests,
+    /// Query evaluation.
+    Queries,
+    /// Caches that can be dropped.
+    Caches,
+    /// Flush, compaction, checkpoint and replay.
+    Compaction,
+}
+
+/// All accounts.
+pub const ACCOUNTS: [Account; 6] = [
+    Account::Head,
+    Account::Wal,
+    Account::Requests,
+    Account::Queries,
+    Account::Caches,
+    Account::Compaction,
+];
+
+impl Account {
+    /// The name in metrics and messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Head => "head",
+            Self::Wal => "wal",
+            Self::Requests => "requests",
+            Self::Queries => "queries",
+            Self::Caches => "caches",
+            Self::Compaction => "compaction",
+        }
+    }
+}
+
+/// The budget has no room for a charge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("memory budget exhausted: {wanted} bytes wanted for {}, {used} of {limit} bytes in use", .account.as_str())]
+pub struct OverBudget {
+    /// Who asked.
+    pub account: Account,
+    /// Bytes asked for.
+    pub wanted: u64,
+    /// Bytes in use over all accounts.
+    pub used: u64,
+    /// The limit that would be passed.
+    pub limit: u64,
+}
+
+#[derive(Debug)]
+struct Shared {
+    limit: u64,
+    used: AtomicU64,
+    by_account: [AtomicU64; ACCOUNTS.len()],
+}
+
+/// The one budget of a process; clones share it.
+#[derive(Debug, Clone)]
+pub struct Accountant(Arc<Shared>);
+
+impl Accountant {
+    /// A budget of `limit` bytes.
+    pub fn new(limit: u64) -> Self {
+        Self(Arc::new(Shared { limit, used: AtomicU64::new(0), by_account: Default::default() }))
+    }
+
+    /// A budget that is never exhausted, for tests and tools.
+    pub fn unlimited() -> Self {
+        Self::new(u64::MAX)
+    }
+
+    /// The limit in bytes.
+    pub fn limit(&self) -> u64 {
+        self.0.limit
+    }
+
+    /// Bytes charged now, over all accounts.
+    pub fn used(&self) -> u64 {
+        self.0.used.load(Ordering::Relaxed)
+    }
+
+    /// Bytes charged now to one account.
+    pub fn used_by(&self, account: Account) -> u64 {
+        self.0.by_account[account as usize].load(Ordering::Relaxed)
+    }
+
+    /// Share of the budget in use, in per cent; the thresholds of the pressure policy compare
+    /// against this.
+    pub fn used_percent(&self) -> u64 {
+        u64::try_from(u128::from(self.used()) * 100 / u128::from(self.0.limit.max(1)))
+            .unwrap_or(u64::MAX)
+    }
+
+    /// Charges `bytes` to `account` until the result is dropped.
+    ///
+    /// # Errors
+    /// [`OverBudget`] if the limit would be passed; nothing is charged then.
+    pub fn charge(&self, account: Account, bytes: u64) -> Result<Charge, OverBudget> {
+        let mut charge = Charge { accountant: self.clone(), account, bytes: 0 };
+        charge.grow(bytes)?;
+        Ok(charge)
+    }
+
+    /// A charge that may pass the limit: for memory that exists already (the head after replay)
+    /// and for the paths that give memory back.
+    pub fn charge_always(&self, account: Account, bytes: u64) -> Charge {
+        self.0.used.fetch_add(bytes, Ordering::Relaxed);
+        self.0.by_account[account as usize].fetch_add(bytes, Ordering::Relaxed);
+        Charge { accountant: self.clone(), account, bytes }
+    }
+}
+
+/// Bytes held in an account; dropping gives them back.
+#[derive(Debug)]
+pub struct Charge {
+    accountant: Accountant,
+    account: Account,
+    bytes: u64,
+}
+
+impl Charge {
+    /// Bytes held.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Holds `more` bytes in addition.
+    ///
+    /// # Errors
+    /// [`OverBudget`] if the limit would be passed; the charge is then unchanged.
+    pub fn grow(&mut self, more: u64) -> Result<(), OverBudget> {
+        let shared = &self.accountant.0;
+        let fits = shared.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            used.checked_add(more).filter(|sum| *sum <= shared.limit)
+        });
+        match fits {
+            Ok(_) => {
+                shared.by_account[self.account as usize].fetch_add(more, Ordering::Relaxed);
+                self.bytes += more;
+                Ok(())
+            }
+            Err(used) => {
+                Err(OverBudget { account: self.account, wanted: more, used, limit: shared.limit })
+            }
+        }
+    }
+
+    /// Sets the charge to `bytes`, past the limit if need be: for a structure that reports its
+    /// size after the fact.
+    pub fn set_always(&mut self, bytes: u64) {
+        let shared = &self.accountant.0;
+        let account = &shared.by_account[self.account as usize];
+        if bytes >= self.bytes {
+            shared.used.fetch_add(bytes - self.bytes, Ordering::Relaxed);
+            account.fetch_add(bytes - self.bytes, Ordering::Relaxed);
+        } else {
+            shared.used.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+            account.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+        }
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.set_always(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_charge_is_refused_past_the_limit_and_given_back_on_drop() {
+        let memory = Accountant::new(100);
+        let mut a = memory.charge(Account::Head, 60).unwrap();
+        let err = memory.charge(Account::Queries, 41).unwrap_err();
+        assert_eq!((err.wanted, err.used, err.limit), (41, 60, 100));
+        let b = memory.charge(Account::Queries, 40).unwrap();
+        assert_eq!(
+            (memory.used(), memory.used_by(Account::Queries), memory.used_percent()),
+            (100, 40, 100)
+        );
+        assert!(a.grow(1).is_err());
+        drop(b);
+        a.grow(1).unwrap();
+        a.set_always(10);
+        assert_eq!(memory.used(), 10);
+        drop(a);
+        assert_eq!((memory.used(), memory.used_by(Account::Head)), (0, 0));
+    }
+}

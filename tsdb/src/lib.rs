@@ -1,0 +1,8 @@
+//! The storage engine: write-ahead log, head, immutable blocks, and the queries over them.
+//!
+//! Synchronous: no call is async and none starts a thread that outlives it. It is the only crate
+//! that touches disk, and only through [`fs::Fs`], so that tests run it on a simulated disk that
+//! tears, loses and fills up.
+
+pub mod encoding;
+pub mod fs;
