@@ -1,0 +1,49 @@
+//! What a range function is given and what it answers: the border between the engine, which finds
+//! the samples of each window, and the kernels, which are functions over slices.
+
+use std::sync::Arc;
+
+use model::FloatHistogram;
+
+use crate::annotations::Annotations;
+use crate::ast::Pos;
+
+/// The samples of one series in one window, stale markers removed.
+#[derive(Debug, Clone, Copy)]
+pub struct Window<'a> {
+    /// Times of the floats, ms, strictly increasing, in `(start_ms, end_ms]`.
+    pub times: &'a [i64],
+    /// The floats.
+    pub values: &'a [f64],
+    /// The histograms, strictly increasing by time, in `(start_ms, end_ms]`.
+    pub histograms: &'a [(i64, Arc<FloatHistogram>)],
+    /// Exclusive lower bound: reference time minus range, ms.
+    pub start_ms: i64,
+    /// Inclusive upper bound: evaluation time (or `@`) minus offset, ms.
+    pub end_ms: i64,
+    /// The time of the step itself, ms; differs from `end_ms` under offset and `@`.
+    pub step_ms: i64,
+}
+
+/// What a range function answers for one window.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Output {
+    /// No sample at this step.
+    #[default]
+    Nothing,
+    /// A float.
+    Float(f64),
+    /// A histogram.
+    Histogram(Arc<FloatHistogram>),
+}
+
+/// Where a kernel leaves its annotations.
+#[derive(Debug)]
+pub struct Notes<'a> {
+    /// The annotations of the evaluation.
+    pub annotations: &'a mut Annotations,
+    /// The metric name of the series, or empty where it is not known any more.
+    pub metric_name: &'a str,
+    /// The place of the offending argument.
+    pub pos: Pos,
+}
