@@ -6,3 +6,4 @@
 
 pub mod encoding;
 pub mod fs;
+pub mod wal;
