@@ -1,0 +1,189 @@
+//! What a caller hands to [`Db::append`](crate::Db) and what it gets back.
+
+use model::{HistogramValue, Labels, MetricMetadata};
+use xxhash_rust::xxh3::Xxh3Builder;
+
+use crate::wal::WalMode;
+
+/// Hashes the raw label bytes of a series as they stand on the wire: the key of the alias table.
+/// Seeded per process, so that nobody can prepare collisions.
+#[derive(Debug, Clone, Copy)]
+pub struct AliasHasher {
+    seed: u64,
+}
+
+/// The alias of a series: a 128-bit hash of its raw label bytes. Several aliases may name one
+/// series (other label order, other door).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Alias(pub u128);
+
+impl AliasHasher {
+    /// A hasher with the process's seed.
+    pub const fn new(seed: u64) -> Self {
+        Self { seed }
+    }
+
+    /// The alias of one run of bytes. `door` keeps the encodings of different protocols apart.
+    pub fn hash(&self, door: u8, raw: &[u8]) -> Alias {
+        Alias(xxhash_rust::xxh3::xxh3_128_with_seed(raw, self.seed ^ u64::from(door)))
+    }
+
+    /// The alias of several parts; their lengths are part of the hash.
+    pub fn hash_parts(&self, door: u8, parts: &[&[u8]]) -> Alias {
+        let mut hash = Xxh3Builder::new().with_seed(self.seed ^ u64::from(door)).build();
+        for part in parts {
+            hash.update(&part.len().to_le_bytes());
+            hash.update(part);
+        }
+        Alias(hash.digest128())
+    }
+}
+
+/// What happens to a different value at a series' newest time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DuplicatePolicy {
+    /// The row is refused (remote write).
+    #[default]
+    Refuse,
+    /// The later value wins (line protocol).
+    Overwrite,
+}
+
+/// The rows of one request, in columns; reuse it from request to request.
+#[derive(Debug, Default)]
+pub struct AppendBatch {
+    /// The alias of each series of the request; the index is the row's `series`.
+    pub series: Vec<Alias>,
+    /// Float rows: index into `series`.
+    pub sample_series: Vec<u32>,
+    /// Float rows: time, ms.
+    pub times: Vec<i64>,
+    /// Float rows: value.
+    pub values: Vec<f64>,
+    /// Histogram rows: index into `series`, time in ms, value.
+    pub histograms: Vec<(u32, i64, HistogramValue)>,
+    /// Metadata by metric name.
+    pub metadata: Vec<(String, MetricMetadata)>,
+    /// Databases that a client created.
+    pub databases: Vec<String>,
+}
+
+impl AppendBatch {
+    /// Empties the batch and keeps its memory.
+    pub fn clear(&mut self) {
+        self.series.clear();
+        self.sample_series.clear();
+        self.times.clear();
+        self.values.clear();
+        self.histograms.clear();
+        self.metadata.clear();
+        self.databases.clear();
+    }
+
+    /// Adds a series and returns its index.
+    pub fn push_series(&mut self, alias: Alias) -> u32 {
+        self.series.push(alias);
+        u32::try_from(self.series.len() - 1).expect("requests are limited to far fewer series")
+    }
+
+    /// Adds a float row.
+    pub fn push_sample(&mut self, series: u32, t_ms: i64, v: f64) {
+        self.sample_series.push(series);
+        self.times.push(t_ms);
+        self.values.push(v);
+    }
+
+    /// Number of float and histogram rows.
+    pub fn num_rows(&self) -> usize {
+        self.times.len() + self.histograms.len()
+    }
+}
+
+/// How to judge and log a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct AppendPolicy {
+    /// A different value at the newest time.
+    pub duplicates: DuplicatePolicy,
+    /// Rows before this time (ms) are refused as too old; `i64::MIN` where nothing is.
+    pub min_time_ms: i64,
+    /// Rows after this time (ms) are refused as too far in the future.
+    pub max_time_ms: i64,
+    /// Durability of this request; `None` is the server's.
+    pub wal_mode: Option<WalMode>,
+}
+
+/// Why a row or series was not stored.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// The labels are not valid; the text says why.
+    #[error("{0}")]
+    Labels(String),
+    /// Another value at the series' newest time (text of Prometheus).
+    #[error(
+        "duplicate sample for timestamp {t_ms}; overrides not allowed: existing {existing}, new value {new}"
+    )]
+    Duplicate {
+        /// The time, ms.
+        t_ms: i64,
+        /// The value that stays.
+        existing: String,
+        /// The value that was refused.
+        new: String,
+    },
+    /// Beyond `max_time_ms` (text of Prometheus).
+    #[error("out of bounds: timestamp is too far in the future")]
+    TooFarInFuture,
+    /// Before `min_time_ms`: older than the retention.
+    #[error("out of bounds")]
+    TooOld,
+    /// The limit on active series; known series continue.
+    #[error("active series limit of {limit} reached")]
+    TooManySeries {
+        /// The limit.
+        limit: u64,
+    },
+    /// The memory budget leaves no room for new series.
+    #[error("memory budget leaves no room for new series")]
+    NoMemory,
+}
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub struct AppendReport {
+    /// Rows stored, those that were there already included.
+    pub stored: u64,
+    /// Of those, rows that were late.
+    pub late: u64,
+    /// Of those, rows that were there already with equal bits at the newest time.
+    pub repeated: u64,
+    /// Series made by this batch.
+    pub new_series: u64,
+    /// Rows not stored.
+    pub refused: u64,
+    /// The first refusals, at most [`MAX_REFUSALS`], each with its index in `AppendBatch::series`.
+    pub refusals: Vec<(u32, Refusal)>,
+}
+
+/// Refusals that a report lists.
+pub const MAX_REFUSALS: usize = 10;
+
+/// Why a batch as a whole failed. The outcome is then unknown and a retry is safe.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The database is read-only: disk full or failed; try again later.
+    #[error("storage is read-only: {0}")]
+    ReadOnly(String),
+    /// The memory budget has no room for the rows.
+    #[error("{0}")]
+    OverBudget(#[from] model::OverBudget),
+    /// The log could not be written or synced.
+    #[error("write-ahead log: {0}")]
+    Wal(String),
+    /// The database is closed.
+    #[error("storage is closed")]
+    Closed,
+}
+
+/// Makes the labels of a series that the alias table does not know: the index in
+/// `AppendBatch::series` in, a valid label set or the reason for refusal out.
+pub type ResolveLabels<'a> = dyn FnMut(u32) -> Result<Labels, String> + 'a;
