@@ -5,6 +5,9 @@
 //! tears, loses and fills up.
 
 pub mod append;
+pub mod chunk;
 pub mod encoding;
 pub mod fs;
+pub mod head;
+pub mod postings;
 pub mod wal;
