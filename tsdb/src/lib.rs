@@ -7,4 +7,5 @@
 pub mod append;
 pub mod encoding;
 pub mod fs;
+pub mod postings;
 pub mod wal;
