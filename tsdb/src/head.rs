@@ -252,11 +252,13 @@ impl Head {
     }
 
     /// Frees what is below `boundary` (it is in a block that every reader sees) and the series that
-    /// have nothing left and were idle since `idle_before`. Returns the number of dropped series.
-    pub fn collect_garbage(&self, boundary: i64, idle_before: i64) -> u64 {
+    /// have nothing left and were idle since `idle_before`. Returns the slots of the dropped series,
+    /// for [`Head::free_slots`] once no query can name them any more.
+    pub fn collect_garbage(&self, boundary: i64, idle_before: i64) -> Vec<u32> {
         let late = self.late_buffers();
         let no_late = late.iter().all(|b| b.is_empty());
         let (mut mint, mut gone) = (i64::MAX, hashbrown::HashSet::new());
+        let mut slots = Vec::new();
         for number in 0..STRIPES {
             let mut stripe = self.stripes.lock(number);
             let waiting: hashbrown::HashSet<u32> = stripe
@@ -286,10 +288,11 @@ impl Head {
             if !dead.is_empty() {
                 // The stripe stays locked: a slot must not be taken again before its series left.
                 let mut index = self.index.write();
-                for slot in dead {
-                    gone.insert(index.series(slot));
-                    index.remove(slot);
+                for slot in &dead {
+                    gone.insert(index.series(*slot));
+                    index.unlink(*slot);
                 }
+                slots.append(&mut dead);
             }
         }
         if !gone.is_empty() {
@@ -303,7 +306,15 @@ impl Head {
             self.mint.store(i64::MAX, Ordering::Relaxed);
         }
         self.account();
-        gone.len() as u64
+        slots
+    }
+
+    /// Frees slots that [`Head::collect_garbage`] returned.
+    pub fn free_slots(&self, slots: &[u32]) {
+        let mut index = self.index.write();
+        for slot in slots {
+            index.free(*slot);
+        }
     }
 }
 

@@ -102,27 +102,26 @@ impl Head {
     ) -> Target {
         let labels = resolve(i).map_err(Refusal::Labels)?;
         let index = self.index.upgradable_read();
-        let known = match index.find(&labels) {
-            Some((slot, series)) => Known { slot, series },
-            None => {
-                let limit = self.options.max_series;
-                if index.num_series() >= limit {
-                    return Err(Refusal::TooManySeries { limit });
-                }
-                if self.options.memory.used_percent() >= 90 {
-                    return Err(Refusal::NoMemory);
-                }
-                let series = SeriesRef(self.next_ref.fetch_add(1, Ordering::Relaxed));
-                let mut index = RwLockUpgradableReadGuard::upgrade(index);
-                let slot = index.insert(&labels, series);
-                drop(index);
-                // Nobody can hold the new slot's stripe and wait for the index: the index lock was
-                // given back. Whoever finds the slot first through the index waits below.
-                self.stripes.lock(stripe_of(slot)).make(slot, self.options.seed).id = series;
-                self.series_bytes.fetch_add(SERIES_BYTES, Ordering::Relaxed);
-                report.new_series += 1;
-                Known { slot, series }
+        let known = if let Some((slot, series)) = index.find(&labels) {
+            Known { slot, series }
+        } else {
+            let limit = self.options.max_series;
+            if index.num_series() >= limit {
+                return Err(Refusal::TooManySeries { limit });
             }
+            if self.options.memory.used_percent() >= 90 {
+                return Err(Refusal::NoMemory);
+            }
+            let series = SeriesRef(self.next_ref.fetch_add(1, Ordering::Relaxed));
+            let mut index = RwLockUpgradableReadGuard::upgrade(index);
+            let slot = index.insert(&labels, series);
+            drop(index);
+            // Nobody can hold the new slot's stripe and wait for the index: the index lock was
+            // given back. Whoever finds the slot first through the index waits below.
+            self.stripes.lock(stripe_of(slot)).make(slot, self.options.seed).id = series;
+            self.series_bytes.fetch_add(SERIES_BYTES, Ordering::Relaxed);
+            report.new_series += 1;
+            Known { slot, series }
         };
         self.aliases.insert(batch.series[i as usize], known);
         Ok(known)
@@ -134,146 +133,30 @@ impl Head {
         policy: &AppendPolicy,
         targets: &[Target],
         mask: u16,
-        mut guards: Guards<'a>,
-        mut report: AppendReport,
+        guards: Guards<'a>,
+        report: AppendReport,
     ) -> Judged<'a> {
-        let boundary = self.boundary();
-        let mut record = Record {
+        let record = Record {
             metadata: batch.metadata.clone(),
             databases: batch.databases.clone(),
             ..Record::default()
         };
-        let mut pending: [Option<Pending>; STRIPES] = Default::default();
-        // A series without rows still says why it was refused.
-        let mut silent: Vec<bool> = targets.iter().map(Result::is_err).collect();
-
+        let mut judge = Judge {
+            head: self,
+            policy,
+            boundary: self.boundary(),
+            targets,
+            silent: targets.iter().map(Result::is_err).collect(),
+            judged: Judged { record, report, mask, guards, pending: Default::default() },
+        };
         let rows = batch.sample_series.iter().zip(&batch.times).zip(&batch.values);
         for ((&i, &t), &v) in rows {
-            let known = match &targets[i as usize] {
-                Ok(known) => *known,
-                Err(why) => {
-                    silent[i as usize] = false;
-                    report.refuse(i, why.clone());
-                    continue;
-                }
-            };
-            if let Some(why) = out_of_bounds(t, policy) {
-                report.refuse(i, why);
-                continue;
-            }
-            let stripe = stripe_of(known.slot);
-            let series = guards[stripe]
-                .as_mut()
-                .and_then(|g| g.get_mut(known.slot))
-                .expect("the stripe of every found series is locked");
-            let bits = v.to_bits();
-            let same = |logged: &Logged| matches!(logged, Logged::Float(b) if *b == bits);
-            let late = match series.standing(t, boundary, same) {
-                Standing::InOrder => {
-                    series.logged_t = t;
-                    series.logged = Logged::Float(bits);
-                    false
-                }
-                Standing::Late => true,
-                Standing::Repeated => {
-                    report.stored += 1;
-                    report.repeated += 1;
-                    continue;
-                }
-                Standing::Contradicting if policy.duplicates == DuplicatePolicy::Overwrite => {
-                    series.logged = Logged::Float(bits);
-                    true
-                }
-                Standing::Contradicting => {
-                    report.refuse(i, contradiction(t, &series.logged, &format_go(v)));
-                    continue;
-                }
-            };
-            if late && series.logged_t < t {
-                series.logged_t = t;
-                series.logged = Logged::Float(bits);
-            }
-            self.define(series, known, &mut record);
-            let rows = if late { &mut record.late } else { &mut record.in_order };
-            rows.refs.push(known.series);
-            rows.times.push(t);
-            rows.values.push(v);
-            let entry = pending[stripe].get_or_insert_with(Pending::new);
-            entry.floats.push(PendingRow { slot: known.slot, late, t_ms: t, value: v });
-            report.stored += 1;
-            report.late += u64::from(late);
+            judge.float(i, t, v);
         }
-
         for (i, t, value) in &batch.histograms {
-            let (i, t) = (*i, *t);
-            let known = match &targets[i as usize] {
-                Ok(known) => *known,
-                Err(why) => {
-                    silent[i as usize] = false;
-                    report.refuse(i, why.clone());
-                    continue;
-                }
-            };
-            if let Some(why) = out_of_bounds(t, policy) {
-                report.refuse(i, why);
-                continue;
-            }
-            let stripe = stripe_of(known.slot);
-            let series = guards[stripe]
-                .as_mut()
-                .and_then(|g| g.get_mut(known.slot))
-                .expect("the stripe of every found series is locked");
-            let same = |logged: &Logged| matches!(logged, Logged::Histogram(h) if h.same_bits(value));
-            let late = match series.standing(t, boundary, same) {
-                Standing::InOrder => false,
-                Standing::Late => true,
-                Standing::Repeated => {
-                    report.stored += 1;
-                    report.repeated += 1;
-                    continue;
-                }
-                Standing::Contradicting if policy.duplicates == DuplicatePolicy::Overwrite => true,
-                Standing::Contradicting => {
-                    report.refuse(i, contradiction(t, &series.logged, "a histogram"));
-                    continue;
-                }
-            };
-            if series.logged_t <= t {
-                series.logged_t = t;
-                series.logged = Logged::Histogram(value.clone());
-            }
-            self.define(series, known, &mut record);
-            record.histograms.push(HistogramRow {
-                series: known.series,
-                t_ms: t,
-                late,
-                value: value.clone(),
-            });
-            let entry = pending[stripe].get_or_insert_with(Pending::new);
-            entry.histograms.push(PendingRow {
-                slot: known.slot,
-                late,
-                t_ms: t,
-                value: value.clone(),
-            });
-            report.stored += 1;
-            report.late += u64::from(late);
+            judge.histogram(*i, *t, value);
         }
-
-        for (i, target) in (0..).zip(targets) {
-            if let (Err(why), true) = (target, silent[i as usize]) {
-                report.refuse(i, why.clone());
-            }
-        }
-        Judged { record, report, mask, guards, pending }
-    }
-
-    /// Puts the definition of a series that was never logged into the record.
-    fn define(&self, series: &mut crate::head::series::Series, known: Known, record: &mut Record) {
-        if !series.defined {
-            series.defined = true;
-            record.series.push((known.series, self.index.read().labels(known.slot)));
-        }
+        judge.finish()
     }
 
     /// Queues the rows of a logged record in their stripes and unlocks them.
@@ -286,6 +169,114 @@ impl Head {
             }
         }
         (report, mask)
+    }
+}
+
+/// Decides the rows of a batch one by one, under the locks of their stripes.
+struct Judge<'h, 'b> {
+    head: &'h Head,
+    policy: &'b AppendPolicy,
+    boundary: i64,
+    targets: &'b [Target],
+    /// Refused series none of whose rows said why so far.
+    silent: Vec<bool>,
+    judged: Judged<'h>,
+}
+
+impl Judge<'_, '_> {
+    /// Judges one row and notes it as logged where it is accepted and new: the series, and whether
+    /// the row is late.
+    fn row(
+        &mut self,
+        i: u32,
+        t: i64,
+        same: impl FnOnce(&Logged) -> bool,
+        value: impl FnOnce() -> Logged,
+    ) -> Option<(Known, bool)> {
+        let Judged { record, report, guards, .. } = &mut self.judged;
+        let known = match &self.targets[i as usize] {
+            Ok(known) => *known,
+            Err(why) => {
+                self.silent[i as usize] = false;
+                report.refuse(i, why.clone());
+                return None;
+            }
+        };
+        if let Some(why) = out_of_bounds(t, self.policy) {
+            report.refuse(i, why);
+            return None;
+        }
+        let series = guards[stripe_of(known.slot)]
+            .as_mut()
+            .and_then(|g| g.get_mut(known.slot))
+            .expect("the stripe of every found series is locked");
+        let late = match series.standing(t, self.boundary, same) {
+            Standing::InOrder => false,
+            Standing::Late => true,
+            Standing::Repeated => {
+                report.stored += 1;
+                report.repeated += 1;
+                return None;
+            }
+            Standing::Contradicting if self.policy.duplicates == DuplicatePolicy::Overwrite => true,
+            Standing::Contradicting => {
+                report.refuse(i, contradiction(t, &series.logged, &value()));
+                return None;
+            }
+        };
+        if t >= series.logged_t {
+            series.logged_t = t;
+            series.logged = value();
+        }
+        if !series.defined {
+            series.defined = true;
+            record.series.push((known.series, self.head.index.read().labels(known.slot)));
+        }
+        report.stored += 1;
+        report.late += u64::from(late);
+        Some((known, late))
+    }
+
+    fn float(&mut self, i: u32, t: i64, v: f64) {
+        let bits = v.to_bits();
+        let same = |logged: &Logged| matches!(logged, Logged::Float(b) if *b == bits);
+        let Some((known, late)) = self.row(i, t, same, || Logged::Float(bits)) else { return };
+        let record = &mut self.judged.record;
+        let rows = if late { &mut record.late } else { &mut record.in_order };
+        rows.refs.push(known.series);
+        rows.times.push(t);
+        rows.values.push(v);
+        self.pending(known).floats.push(PendingRow { slot: known.slot, late, t_ms: t, value: v });
+    }
+
+    fn histogram(&mut self, i: u32, t: i64, value: &HistogramValue) {
+        let same = |logged: &Logged| match logged {
+            // A NaN sum differs from itself; two stale markers are the same all the same.
+            Logged::Histogram(h) => h == value || h.is_stale() && value.is_stale(),
+            _ => false,
+        };
+        let logged = || Logged::Histogram(value.clone());
+        let Some((known, late)) = self.row(i, t, same, logged) else { return };
+        let row = HistogramRow { series: known.series, t_ms: t, late, value: value.clone() };
+        self.judged.record.histograms.push(row);
+        let row = PendingRow { slot: known.slot, late, t_ms: t, value: value.clone() };
+        self.pending(known).histograms.push(row);
+    }
+
+    fn pending(&mut self, known: Known) -> &mut Pending {
+        self.judged.pending[stripe_of(known.slot)].get_or_insert_with(Pending::new)
+    }
+}
+
+impl<'h> Judge<'h, '_> {
+    /// A refused series without rows still says why it was refused.
+    fn finish(mut self) -> Judged<'h> {
+        for (i, target) in (0..).zip(self.targets) {
+            if let (Err(why), true) = (target, self.silent[i as usize]) {
+                self.judged.report.refuse(i, why.clone());
+            }
+        }
+        self.judged
     }
 }
 
@@ -318,13 +309,13 @@ fn out_of_bounds(t: i64, policy: &AppendPolicy) -> Option<Refusal> {
     }
 }
 
-fn contradiction(t_ms: i64, existing: &Logged, new: &str) -> Refusal {
-    let existing = match existing {
+fn contradiction(t_ms: i64, existing: &Logged, new: &Logged) -> Refusal {
+    let text = |logged: &Logged| match logged {
         Logged::Nothing => String::new(),
         Logged::Float(bits) => format_go(f64::from_bits(*bits)),
         Logged::Histogram(_) => "a histogram".to_owned(),
     };
-    Refusal::Duplicate { t_ms, existing, new: new.to_owned() }
+    Refusal::Duplicate { t_ms, existing: text(existing), new: text(new) }
 }
 
 /// A float as Go's `%v` prints it: shortest digits, an exponent below -4 and from 21 on.
@@ -343,18 +334,6 @@ fn format_go(v: f64) -> String {
     } else {
         let sign = if exponent < 0 { '-' } else { '+' };
         format!("{digits}e{sign}{:02}", exponent.abs())
-    }
-}
-
-/// A histogram and its like in bits.
-trait SameBits {
-    fn same_bits(&self, other: &Self) -> bool;
-}
-
-impl SameBits for HistogramValue {
-    fn same_bits(&self, other: &Self) -> bool {
-        // A NaN sum differs from itself; two stale markers are the same all the same.
-        self == other || self.is_stale() && other.is_stale()
     }
 }
 

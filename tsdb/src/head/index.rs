@@ -124,15 +124,14 @@ impl HeadIndex {
         slot
     }
 
-    /// Drops a series; its slot may be taken by another one.
-    pub fn remove(&mut self, slot: u32) {
+    /// Takes a series out of the index: nobody finds it any more. Its labels stay readable by
+    /// slot, for those who found it before, until [`HeadIndex::free`].
+    pub fn unlink(&mut self, slot: u32) {
         let labels = self.labels(slot);
         let hash = self.hash(&labels);
         if let Ok(entry) = self.canonical.find_entry(hash, |c| c.slot == slot) {
             entry.remove();
         }
-        let indexed = self.slots[slot as usize].take().expect("the slot of a live series is taken");
-        self.code_bytes -= indexed.code.len();
         for (name, value) in &labels {
             let Some(entry) = self.names.get_mut(name) else { continue };
             entry.has.remove(slot);
@@ -148,12 +147,18 @@ impl HeadIndex {
                 self.symbols.release(id);
             }
         }
-        label_codes::release(&indexed.code, &self.schemas, &mut self.symbols);
         self.all.remove(slot);
-        self.free.push(slot);
         let order = self.order.get_mut();
         order.removed = true;
         order.added.retain(|s| *s != slot);
+    }
+
+    /// Frees the slot of an unlinked series for another one.
+    pub fn free(&mut self, slot: u32) {
+        let indexed = self.slots[slot as usize].take().expect("an unlinked series keeps its slot");
+        self.code_bytes -= indexed.code.len();
+        label_codes::release(&indexed.code, &self.schemas, &mut self.symbols);
+        self.free.push(slot);
     }
 
     /// The labels of a live series.
@@ -291,7 +296,9 @@ mod tests {
                         prop_assert_eq!(model.insert(l, slot), None);
                     }
                     (Some((slot, _)), false) => {
-                        index.remove(slot);
+                        index.unlink(slot);
+                        prop_assert_eq!(index.labels(slot), labels(n));
+                        index.free(slot);
                         prop_assert_eq!(model.remove(&l), Some(slot));
                     }
                     (found, _) => prop_assert_eq!(found.map(|f| f.0), model.get(&l).copied()),
