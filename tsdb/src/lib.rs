@@ -10,4 +10,5 @@ pub mod encoding;
 pub mod fs;
 pub mod head;
 pub mod postings;
+pub mod query;
 pub mod wal;

@@ -88,13 +88,13 @@ impl LateBuffer {
     }
 
     /// Number of samples, nearly.
-    pub fn len(&self) -> u64 {
+    pub fn num_rows(&self) -> u64 {
         self.inserted.load(Ordering::Relaxed)
     }
 
     /// Bytes of memory held, nearly.
     pub fn heap_bytes(&self) -> u64 {
-        self.len() * ENTRY_BYTES
+        self.num_rows() * ENTRY_BYTES
     }
 }
 
