@@ -9,6 +9,7 @@ pub mod chunk;
 pub mod encoding;
 pub mod fs;
 pub mod head;
+pub mod lock;
 pub mod postings;
 pub mod query;
 pub mod wal;
