@@ -1,4 +1,5 @@
 //! Decoding of a request as agents send it: 2000 series of ten labels with one sample each.
+#![expect(clippy::unwrap_used, reason = "a bench may panic")]
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use prost::Message as _;

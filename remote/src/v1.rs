@@ -125,7 +125,7 @@ pub struct WriteBatch<'a> {
     arena: Vec<u8>,
 }
 
-impl<'a> WriteBatch<'a> {
+impl WriteBatch<'_> {
     /// An empty batch.
     pub fn new() -> Self {
         Self::default()

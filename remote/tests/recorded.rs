@@ -1,4 +1,5 @@
 //! Bodies of real senders, each against what it must decode to.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use model::{HistogramValue, IntHistogram, Span};
 use remote::labels::LabelLimits;

@@ -96,6 +96,7 @@ fn indexes(spans: &[Span]) -> impl Iterator<Item = i64> {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test may panic")]
 mod tests {
     use super::*;
     use model::CounterResetHint;
@@ -150,20 +151,24 @@ mod tests {
             let h = histogram(schema, spans.clone(), &seed[..n]);
             let mut want = BTreeMap::new();
             for (index, count) in indexes(&spans).zip(&seed) {
-                // The upper bound of bucket i is 2^(i / 2^schema).
-                let merged = (index as f64 / 2_f64.powi(schema - 8)).ceil() as i64;
-                *want.entry(merged).or_insert(0.0) += *count as f64;
+                // The upper bound of bucket i is 2^(i / 2^schema); rounded up, it stays a bound.
+                let width = 1_i64 << (schema - 8);
+                let merged = index.div_euclid(width) + i64::from(index.rem_euclid(width) != 0);
+                *want.entry(merged).or_insert(0) += *count;
             }
             for value in [HistogramValue::Float(Arc::new(h.to_float())), HistogramValue::Int(Arc::new(h))] {
                 let got = admit(value).unwrap();
                 prop_assert_eq!(validate_histogram(&got), Ok(()));
                 let got = got.to_float();
                 prop_assert_eq!(got.schema, 8);
+                let want: BTreeMap<i64, String> =
+                    want.iter().map(|(index, count)| (*index, count.to_string())).collect();
                 for (spans, counts) in [
                     (&got.positive_spans, &got.positive_buckets),
                     (&got.negative_spans, &got.negative_buckets),
                 ] {
-                    let got: BTreeMap<i64, f64> = indexes(spans).zip(counts.iter().copied()).collect();
+                    let got: BTreeMap<i64, String> =
+                        indexes(spans).zip(counts.iter().map(f64::to_string)).collect();
                     prop_assert_eq!(&got, &want);
                 }
             }

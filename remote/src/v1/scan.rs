@@ -94,7 +94,7 @@ fn series(
     }
     let labels = match labels.place() {
         Some(place) => place,
-        None => gather(message, fields::LABELS, batch)?,
+        None => gather(&message, fields::LABELS, batch)?,
     };
     let end_sample = small(batch.times.len());
     batch.series.push(SeriesRows { labels, first_sample, end_sample });
@@ -136,7 +136,7 @@ impl Run {
 /// out of order come here.
 #[cold]
 fn gather(
-    message: Reader<'_>,
+    message: &Reader<'_>,
     wanted: u32,
     batch: &mut WriteBatch<'_>,
 ) -> Result<Place, DecodeError> {
@@ -212,7 +212,7 @@ fn exemplar(
     if batch.exemplars.len() < limits.exemplars {
         let labels = match labels.place() {
             Some(place) => place,
-            None => gather(message, fields::EXEMPLAR_LABELS, batch)?,
+            None => gather(&message, fields::EXEMPLAR_LABELS, batch)?,
         };
         let series = small(batch.series.len());
         batch.exemplars.push(ExemplarRow { series, t_ms, value, labels });
