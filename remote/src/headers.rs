@@ -114,8 +114,8 @@ pub enum HeaderError {
 /// The message that a request carries. An absent or empty header is `None` or `Some("")`; an absent
 /// encoding still means snappy, and a type without `proto` means version 1.
 ///
-/// Spaces around parameter names and quotes around values are allowed, which Prometheus is too strict
-/// about: it takes a 2.0 body with a space before `proto` for an empty 1.0 message.
+/// Spaces around parameter names and quotes around values are allowed. Prometheus is stricter, and
+/// takes a 2.0 body with a space before `proto` for an empty 1.0 message.
 ///
 /// # Errors
 /// The first check that fails: encoding, media type, parameters, message name, configuration.

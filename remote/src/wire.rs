@@ -184,8 +184,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Steps over a field that the caller does not know; `known` are the numbers that it does, which
-    /// come here only with a wrong wire type.
+    /// Steps over a field that the caller does not know; `known` are the numbers that it does,
+    /// which come here only with a wrong wire type.
     #[cold]
     pub(crate) fn skip(&mut self, key: u32, known: &[u32]) -> Result<(), DecodeError> {
         if known.contains(&(key >> 3)) {

@@ -1,4 +1,4 @@
-//! What a native histogram must be (Prometheus `histogram.Validate`); the texts are the reference's.
+//! What a native histogram must be, with the texts of Prometheus (`histogram.Validate`).
 
 use model::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, HistogramValue, IntHistogram, Span};
 use std::fmt;
@@ -172,8 +172,8 @@ pub enum Defect {
     OutOfRange,
 }
 
-/// Checks everything that Prometheus checks before it stores a histogram. Schemas 9 to 52 pass: they
-/// lose resolution afterwards, in [`super::admit`].
+/// Checks everything that Prometheus checks before it stores a histogram. Schemas 9 to 52 pass:
+/// they lose resolution afterwards, in [`super::admit`].
 ///
 /// # Errors
 /// The first rule that is broken.
@@ -254,8 +254,8 @@ fn no_custom_bounds(bounds: &[f64]) -> Result<(), HistogramError> {
     if bounds.is_empty() { Ok(()) } else { Err(Side::Whole.lacks(Defect::ExponentialBounds)) }
 }
 
-/// Checks the offsets of all spans from number `from` on, and that the spans have as many buckets as
-/// there are. Returns the index behind the last bucket.
+/// Checks the offsets of all spans from number `from` on, and that the spans have as many buckets
+/// as there are. Returns the index behind the last bucket.
 fn covered(spans: &[Span], have: usize, from: usize) -> Result<i64, Defect> {
     let (mut need, mut end) = (0_u64, 0_i64);
     let mut in_range = true;

@@ -99,7 +99,8 @@ mod tests {
             (&[("__name__", "m"), ("", "")], "label name is empty"),
             (
                 &[("a", "2"), ("__name__", "m"), ("a", "1")],
-                r#"invalid labels for series, labels {__name__="m", a="2", a="1"}, duplicated label a"#,
+                "invalid labels for series, labels {__name__=\"m\", a=\"2\", a=\"1\"}, duplicated \
+                 label a",
             ),
         ] {
             assert_eq!(parsed(pairs), Err(want.to_owned()), "{pairs:?}");
@@ -202,8 +203,10 @@ mod tests {
             match Labels::from_pairs(pairs) {
                 Ok(want) => prop_assert_eq!(got, Ok(want)),
                 Err(twice) => {
-                    let same = matches!(&got, Err(LabelsError::Duplicate { name, .. }) if *name == twice.0);
-                    prop_assert!(same, "{:?}, not {:?}", got, twice);
+                    let Err(LabelsError::Duplicate { name, .. }) = got else {
+                        return Err(TestCaseError::fail(format!("{got:?}, not {twice:?}")));
+                    };
+                    prop_assert_eq!(name, twice.0);
                 }
             }
         }
