@@ -30,6 +30,19 @@ pub struct SeriesState {
     pub histograms: Vec<(i64, HistogramValue)>,
 }
 
+/// What a checkpoint says of a defined series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChunkState {
+    /// Its name.
+    pub id: SeriesRef,
+    /// Time of the newest logged row.
+    pub logged_t: i64,
+    /// Bits of that row's value, where it is a float.
+    pub logged: Option<u64>,
+    /// In-order chunks, oldest first.
+    pub chunks: Vec<Arc<SealedChunk>>,
+}
+
 /// Where replay has come to: which slot each reference of the log means now, and what it dropped.
 #[derive(Debug, Default)]
 pub struct Replay {
@@ -73,17 +86,18 @@ impl Head {
         }
     }
 
-    /// Puts a series of a checkpoint back.
-    pub fn restore(&self, state: SeriesState, replay: &mut Replay) {
-        let slot = self.replay_series(state.id, &state.labels, replay);
+    /// Puts the chunks of a series of a checkpoint back; a record defined it before.
+    pub fn restore(&self, state: ChunkState, replay: &mut Replay) {
+        let Some(slot) = replay.find(state.id) else { return };
         let mut stripe = self.stripes.lock(stripe_of(slot));
         let series = stripe.get_mut(slot).expect("replay_series made it");
         let bytes: usize = state.chunks.iter().map(|c| sealed_bytes(c)).sum();
-        let rows = state.chunks.iter().map(|c| u64::from(c.count)).sum::<u64>()
-            + state.histograms.len() as u64;
-        (series.logged_t, series.logged) = (state.logged_t, state.logged);
+        let rows = state.chunks.iter().map(|c| u64::from(c.count)).sum::<u64>();
+        if state.logged_t >= series.logged_t {
+            series.logged_t = state.logged_t;
+            series.logged = state.logged.map_or(Logged::Nothing, Logged::Float);
+        }
         series.sealed = state.chunks;
-        series.histograms = state.histograms;
         let (mint, maxt) = (series.first_t(), series.applied_t());
         drop(stripe);
         self.note_applied(signed(bytes), mint, maxt, rows);
@@ -171,15 +185,6 @@ impl Head {
             }
             replay.rows += 1;
         }
-    }
-
-    /// Puts a late sample of a checkpoint back.
-    pub fn restore_late(&self, id: SeriesRef, t: i64, value: LateValue, replay: &mut Replay) {
-        let Some(slot) = replay.find(id) else { return };
-        let mut stripe = self.stripes.lock(stripe_of(slot));
-        let series = stripe.get_mut(slot).expect("replayed series have a place");
-        series.has_late = true;
-        self.late.read().active.insert(series.id, t, value);
     }
 
     /// Ends replay: references that were seen are not given out again.

@@ -18,6 +18,16 @@ pub enum Logged {
     Histogram(HistogramValue),
 }
 
+impl Logged {
+    /// The bits, where the value is a float.
+    pub const fn float_bits(&self) -> Option<u64> {
+        match self {
+            Self::Float(bits) => Some(*bits),
+            Self::Nothing | Self::Histogram(_) => None,
+        }
+    }
+}
+
 /// A series. Its stripe's lock guards it.
 #[derive(Debug)]
 pub struct Series {
