@@ -24,7 +24,7 @@ use crate::lock::DirLock;
 use crate::manifest::Manifest;
 use crate::options::DbOptions;
 use crate::view::Views;
-use crate::wal::{Wal, WalMode};
+use crate::wal::{Wal, WalError, WalMode};
 
 pub use open::{OpenError, OpenReport};
 pub use stats::{CountBy, DbStats, HeadTop};
@@ -34,6 +34,16 @@ pub use steps::StepError;
 const MAX_METADATA: usize = 200_000;
 /// Bytes of a row in flight, charged before it is logged.
 const ROW_BYTES: u64 = 64;
+/// Bytes of a row in the log, nearly: what the log is asked to have room for.
+const ROW_BYTES_IN_LOG: usize = 8;
+
+fn refused(error: WalError) -> AppendError {
+    match error {
+        WalError::ReadOnly(_) => AppendError::ReadOnly(error.to_string()),
+        WalError::Closed => AppendError::Closed,
+        _ => AppendError::Wal(error.to_string()),
+    }
+}
 
 /// A database in a directory of its own. Share it in an `Arc`; every method takes `&self`.
 #[derive(Debug)]
@@ -87,19 +97,22 @@ impl Db {
         }
         let bytes = batch.num_rows() as u64 * ROW_BYTES;
         let charge = self.options.memory.charge(Account::Wal, bytes)?;
-        self.wal.admit().map_err(|e| AppendError::ReadOnly(e.to_string()))?;
+        let reservation = self.wal.reserve(batch.num_rows() * ROW_BYTES_IN_LOG).map_err(refused)?;
         let mode = policy.wal_mode.map_or(self.options.wal_mode, |m| m.min(self.options.wal_mode));
 
         let judged = self.head.judge(batch, policy, resolve);
         self.note_names(batch);
         // A repeated row is acknowledged with the record that holds the row it repeats.
         let seq = if judged.record.is_empty() {
+            drop(reservation);
             self.wal.last_seq()
         } else {
-            self.wal.enqueue(&judged.record)
+            let mut payload = Vec::new();
+            judged.record.encode(&mut payload);
+            self.wal.enqueue(reservation, payload)
         };
         let (report, mask) = self.head.pend(judged, seq);
-        self.wal.commit(seq, mode).map_err(|e| AppendError::Wal(e.to_string()))?;
+        self.wal.commit(seq, mode).map_err(refused)?;
         self.head.apply(mask, self.visible_seq(mode));
         self.head.account();
         drop(charge);

@@ -258,12 +258,6 @@ impl Head {
         self.late.write().frozen = None;
     }
 
-    /// Runs `cut` while nothing can be logged.
-    pub fn while_quiet<T>(&self, cut: impl FnOnce() -> T) -> T {
-        let _guards = self.stripes.lock_all();
-        cut()
-    }
-
     /// Frees what is below `boundary` (it is in a block that every reader sees) and the series that
     /// have nothing left and were idle since `idle_before`. Returns the slots of the dropped series,
     /// for [`Head::free_slots`] once no query can name them any more.

@@ -111,13 +111,16 @@ impl Db {
             report.damaged_regions += read.damaged_frames + u64::from(read.truncated);
         }
         let from = SegmentIndex(state.checkpoint.map_or(0, |(segment, _)| segment));
-        let wal_options = WalOptions { mode: options.wal_mode, ..WalOptions::default() };
-        let floor = state.checkpoint.map_or(0, |(_, seq)| seq).max(state.late_seq);
-        let (wal, wal_report) = Wal::open(&fs, dir, wal_options, from, floor, &mut |seq, record| {
-            names.take(&record);
-            head.replay(seq, &record, &mut replay);
-            progress(replay.rows);
-        })?;
+        let seq = state.checkpoint.map_or(0, |(_, seq)| seq).max(state.late_seq);
+        let wal_options =
+            WalOptions { mode: options.wal_mode, first_seq: seq + 1, ..WalOptions::new(dir) };
+        let (wal, wal_report) =
+            Wal::open(Arc::clone(&fs), wal_options, from, &mut |seq, record| {
+                names.take(&record);
+                head.replay(seq, &record, &mut replay);
+                progress(replay.rows);
+                Ok(())
+            })?;
         head.end_replay(&replay);
         report.damaged_regions += wal_report.damaged_regions;
         (report.replayed_rows, report.orphaned_rows) = (replay.rows, replay.orphans);

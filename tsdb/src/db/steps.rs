@@ -12,7 +12,7 @@ use crate::fs::{Fs, FsRead};
 use crate::head::restore::{ChunkState, SeriesState};
 use crate::manifest::{Edit, ManifestError};
 use crate::wal::record::{HistogramRow, Record};
-use crate::wal::{WalError, WalMode};
+use crate::wal::WalError;
 
 /// Series in one record of a checkpoint.
 const CHECKPOINT_BATCH: usize = 1024;
@@ -176,13 +176,14 @@ impl Db {
         maintenance: &mut Maintenance,
         keep: Keep,
     ) -> Result<(), StepError> {
-        let (segment, seq) =
-            self.head.while_quiet(|| (self.wal.cut(), self.wal.last_seq()));
-        self.wal.commit(seq, WalMode::EveryWrite)?;
-        self.head.apply(u16::MAX, self.wal.durable_seq());
+        // What was enqueued before the cut is durable now, and its rows wait in stripes that are
+        // locked until they do: applying takes each lock, so it finds them.
+        let segment = self.wal.cut()?;
+        let seq = self.wal.durable_seq();
+        self.head.apply(u16::MAX, seq);
 
         let dir = self.dir.join("wal");
-        let mut writer = CheckpointWriter::create(&*self.fs, &dir, segment.0, seq)?;
+        let mut writer = CheckpointWriter::create(&*self.fs, &dir, u64::from(segment.0), seq)?;
         if keep == Keep::Series {
             self.checkpoint_series(&mut writer)?;
         }
@@ -200,7 +201,7 @@ impl Db {
             Edit::NextSeriesRef(self.head.next_ref()),
         ])?;
         self.wal.remove_before(segment)?;
-        remove_other_checkpoints(&*self.fs, &dir, segment.0)?;
+        remove_other_checkpoints(&*self.fs, &dir, u64::from(segment.0))?;
         Ok(())
     }
 
