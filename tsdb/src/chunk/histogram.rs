@@ -101,7 +101,7 @@ pub fn encode<'a>(
     let mut before: Option<Layout> = None;
     for value in values {
         let layout = Layout::of(value);
-        check(value, &layout)?;
+        check(value)?;
         let same = before.as_ref().is_some_and(|b| b.same(&layout));
         let (float, hint) = match value {
             HistogramValue::Int(h) => (0, h.hint),
@@ -191,12 +191,22 @@ fn read_one(r: &mut Reader<'_>, layout: &mut Option<Layout>) -> Option<Histogram
     }
 }
 
-fn check(value: &HistogramValue, layout: &Layout) -> Result<(), BadLayout> {
-    let (positive, negative) = match value {
-        HistogramValue::Int(h) => (h.positive_deltas.len(), h.negative_deltas.len()),
-        HistogramValue::Float(h) => (h.positive_buckets.len(), h.negative_buckets.len()),
+/// Whether a histogram can be stored.
+///
+/// # Errors
+/// [`BadLayout`].
+pub fn check(value: &HistogramValue) -> Result<(), BadLayout> {
+    let sides = match value {
+        HistogramValue::Int(h) => [
+            (&h.positive_spans, h.positive_deltas.len()),
+            (&h.negative_spans, h.negative_deltas.len()),
+        ],
+        HistogramValue::Float(h) => [
+            (&h.positive_spans, h.positive_buckets.len()),
+            (&h.negative_spans, h.negative_buckets.len()),
+        ],
     };
-    for (spans, buckets) in [(&layout.positive, positive), (&layout.negative, negative)] {
+    for (spans, buckets) in sides {
         let (spans, buckets) = (num_buckets(spans), buckets as u64);
         if spans != buckets {
             return Err(BadLayout { spans, buckets });
