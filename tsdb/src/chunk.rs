@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+pub mod gorilla;
 pub mod histogram;
 pub mod times;
 pub mod xor;
@@ -104,4 +105,4 @@ pub(crate) fn trimmed(bytes: &[u8]) -> Option<f64> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

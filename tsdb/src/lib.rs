@@ -9,5 +9,8 @@ pub mod block;
 pub mod chunk;
 pub mod encoding;
 pub mod fs;
+pub mod head;
+pub mod lock;
 pub mod postings;
+pub mod query;
 pub mod wal;

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use roaring::RoaringBitmap;
 
+pub mod mem;
 pub mod ops;
 pub mod resolve;
 
