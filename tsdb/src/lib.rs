@@ -5,6 +5,7 @@
 //! tears, loses and fills up.
 
 pub mod append;
+pub mod block;
 pub mod chunk;
 pub mod encoding;
 pub mod fs;
