@@ -59,7 +59,8 @@ pub struct Db {
     metadata: RwLock<HashMap<String, MetricMetadata>>,
     databases: RwLock<BTreeSet<String>>,
     closed: AtomicBool,
-    checkpoint_failures: AtomicU64,
+    /// Random numbers given out.
+    names_given: AtomicU64,
     _lock: DirLock,
 }
 
@@ -117,6 +118,12 @@ impl Db {
         self.head.account();
         drop(charge);
         Ok(report)
+    }
+
+    /// A number that no other block of this process or another gets.
+    fn random(&self) -> u128 {
+        let n = self.names_given.fetch_add(1, Ordering::Relaxed);
+        xxhash_rust::xxh3::xxh3_128_with_seed(&n.to_le_bytes(), self.options.seed)
     }
 
     /// Records up to this may be seen.

@@ -1,8 +1,28 @@
 //! How a database is opened.
 
+use std::fmt::Debug;
+use std::sync::Arc;
+
 use model::Accountant;
 
 use crate::wal::WalMode;
+
+/// The wall clock, which the owner brings; only names and log lines depend on it.
+pub trait Clock: Send + Sync + Debug {
+    /// Milliseconds since the Unix epoch.
+    fn now_ms(&self) -> u64;
+}
+
+/// The clock of the system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now_ms(&self) -> u64 {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+    }
+}
 
 /// Settings of a [`Db`](crate::db::Db). Times are milliseconds.
 #[derive(Debug, Clone)]
@@ -21,8 +41,10 @@ pub struct DbOptions {
     pub max_late_bytes: u64,
     /// A checkpoint is written when the log is longer than this.
     pub max_wal_bytes: u64,
-    /// Seed of the hashes of this process; random in production.
+    /// Seed of the hashes and names of this process; random in production.
     pub seed: u64,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Two hours, as in Prometheus.
@@ -39,6 +61,7 @@ impl Default for DbOptions {
             max_late_bytes: 64 << 20,
             max_wal_bytes: 256 << 20,
             seed: 0x5eed_0f5e_ed0f_5eed,
+            clock: Arc::new(SystemClock),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Reads the samples of a block's series.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use model::{ColumnId, Estimate, Runs, SeriesBuf};
 use roaring::RoaringBitmap;
@@ -12,23 +13,23 @@ use crate::chunk::{self, Encoding};
 /// Walks the series of a block for one reader. Ascending series numbers are fastest: the page of chunk
 /// rows stays at hand.
 #[derive(Debug)]
-pub struct BlockReader<'b> {
-    block: &'b Block,
-    page: Option<Page<'b>>,
+pub struct BlockReader {
+    block: Arc<Block>,
+    page: Option<Page>,
     rows: Vec<ChunkRow>,
 }
 
 #[derive(Debug)]
-struct Page<'b> {
+struct Page {
     number: usize,
-    bytes: Cow<'b, [u8]>,
+    bytes: Box<[u8]>,
     cursor: RowCursor,
 }
 
 impl Block {
     /// A reader of this block.
-    pub const fn reader(&self) -> BlockReader<'_> {
-        BlockReader { block: self, page: None, rows: Vec::new() }
+    pub fn reader(self: &Arc<Self>) -> BlockReader {
+        BlockReader { block: Arc::clone(self), page: None, rows: Vec::new() }
     }
 
     /// What reading `series` in `[mint, maxt]` costs at most.
@@ -36,7 +37,7 @@ impl Block {
     /// # Errors
     /// [`BlockError`].
     pub fn estimate(
-        &self,
+        self: &Arc<Self>,
         series: &RoaringBitmap,
         mint: i64,
         maxt: i64,
@@ -54,14 +55,14 @@ impl Block {
     }
 }
 
-impl BlockReader<'_> {
+impl BlockReader {
     /// The chunks of a series, ascending by first time. Those of floats do not overlap, nor do those
     /// of histograms.
     ///
     /// # Errors
     /// [`BlockError`].
     pub fn chunks(&mut self, series: u32) -> Result<&[ChunkRow], BlockError> {
-        let (block, number) = (self.block, u64::from(series));
+        let (block, number) = (&*self.block, u64::from(series));
         let index = &block.index;
         let page = block.rows.find(number).filter(|_| series < block.num_series());
         let page = page.ok_or_else(|| index.corrupt(0, "no such series"))?;
@@ -70,7 +71,7 @@ impl BlockReader<'_> {
         let at_hand = if let Some(found) = at_hand {
             found
         } else {
-            let bytes = block.rows.read(index, page)?;
+            let bytes = block.rows.read(index, page)?.into_owned().into_boxed_slice();
             let first = block.rows.first(page).ok_or_else(bad)?;
             let cursor = RowCursor::new(&bytes, first).ok_or_else(bad)?;
             Page { number: page, bytes, cursor }

@@ -34,7 +34,11 @@ fn open(dir: &Path, meta: &BlockMeta) -> Result<Arc<Block>, BlockError> {
     Block::open(&StdFs, &dir.join(meta.id.to_string()))
 }
 
-fn read_all(block: &Block, mint: i64, maxt: i64) -> Result<Vec<(Labels, Samples)>, BlockError> {
+fn read_all(
+    block: &Arc<Block>,
+    mint: i64,
+    maxt: i64,
+) -> Result<Vec<(Labels, Samples)>, BlockError> {
     let (mut buf, mut reader, mut out) = (SeriesBuf::new(), block.reader(), Vec::new());
     for series in 0..block.num_series() {
         buf.begin();

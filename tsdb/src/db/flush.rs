@@ -6,7 +6,7 @@ use model::{Labels, SeriesBuf};
 
 use super::steps::StepError;
 use super::{Db, Maintenance};
-use crate::block::{Block, BlockId, BlockWriter, NewBlock};
+use crate::block::{Block, BlockId, BlockMeta, BlockSource, BlockWriter, directory};
 use crate::head::late::{LateBuffer, LateValue};
 use crate::head::read::read_late;
 use crate::manifest::Edit;
@@ -28,23 +28,27 @@ impl Db {
         let seq = self.head.raise_boundary(boundary, || self.wal.last_seq());
         self.settle(seq)?;
         let mut buf = SeriesBuf::new();
-        let id = self.write_block(0, seq, |slot, series, labels, writer| {
+        let block = self.write_block(BlockSource::Flush, seq, |slot, series, labels, writer| {
             let snapshot = self.head.snapshot(slot, series, from, boundary - 1);
             buf.begin();
             let read = snapshot.read(from, boundary - 1, &mut buf);
             buf.end();
             read?;
             if !buf.times().is_empty() || !buf.histograms().is_empty() {
-                writer.add_series(labels(), buf.times(), buf.values(), buf.histograms())?;
+                writer.add_series(&labels(), buf.times(), buf.values(), buf.histograms())?;
             }
             Ok(())
         })?;
-        let mut edits = vec![Edit::Boundary(boundary), Edit::NextSeriesRef(self.head.next_ref())];
-        edits.extend(id.iter().map(|b| Edit::AddBlock(b.id())));
-        maintenance.manifest.append(&edits)?;
-        self.publish(boundary, id.clone());
+        maintenance.manifest.append(&Edit {
+            boundary: Some(boundary),
+            add: block.iter().map(|b| b.id()).collect(),
+            max_series_ref: Some(self.head.next_ref()),
+            ..Edit::default()
+        })?;
+        let flushed = block.is_some();
+        self.publish(boundary, block);
         maintenance.retired_chunks = true;
-        Ok(id.is_some())
+        Ok(flushed)
     }
 
     /// Writes the late samples so far to a block and publishes it. Returns whether there were any.
@@ -56,12 +60,15 @@ impl Db {
             None => self.head.freeze_late(|| self.wal.last_seq()),
         };
         self.settle(seq)?;
-        let id = self.write_late_block(seq, &frozen)?;
-        let mut edits = vec![Edit::LateSeq(seq), Edit::NextSeriesRef(self.head.next_ref())];
-        edits.extend(id.iter().map(|b| Edit::AddBlock(b.id())));
-        maintenance.manifest.append(&edits)?;
-        let flushed = id.is_some();
-        self.publish(self.views.load().boundary, id);
+        let block = self.write_late_block(seq, &frozen)?;
+        maintenance.manifest.append(&Edit {
+            late_seq: Some(seq),
+            add: block.iter().map(|b| b.id()).collect(),
+            max_series_ref: Some(self.head.next_ref()),
+            ..Edit::default()
+        })?;
+        let flushed = block.is_some();
+        self.publish(self.views.load().boundary, block);
         self.head.drop_frozen_late();
         maintenance.retired_chunks = true;
         Ok(flushed)
@@ -73,7 +80,7 @@ impl Db {
         frozen: &Arc<LateBuffer>,
     ) -> Result<Option<Arc<Block>>, StepError> {
         let buffers = [Arc::clone(frozen)];
-        self.write_block(seq, seq, |_, series, labels, writer| {
+        self.write_block(BlockSource::Late, seq, |_, series, labels, writer| {
             let (mut times, mut values, mut histograms) = (Vec::new(), Vec::new(), Vec::new());
             for (t, value) in read_late(&buffers, series, i64::MIN, i64::MAX) {
                 match value {
@@ -85,7 +92,7 @@ impl Db {
                 }
             }
             if !times.is_empty() || !histograms.is_empty() {
-                writer.add_series(labels(), &times, &values, &histograms)?;
+                writer.add_series(&labels(), &times, &values, &histograms)?;
             }
             Ok(())
         })
@@ -102,13 +109,13 @@ impl Db {
     /// directory durable under its name. `None` where nothing was added.
     fn write_block(
         &self,
-        late_seq: u64,
-        max_seq: u64,
+        source: BlockSource,
+        last_seq: u64,
         mut add: impl FnMut(
             u32,
             SeriesRef,
             &mut dyn FnMut() -> Labels,
-            &mut BlockWriter<'_>,
+            &mut BlockWriter,
         ) -> Result<(), StepError>,
     ) -> Result<Option<Arc<Block>>, StepError> {
         let slots = {
@@ -116,19 +123,24 @@ impl Db {
             let order = index.in_order(index.all());
             order.into_iter().map(|s| (s, index.series(s))).collect::<Vec<_>>()
         };
-        let id = BlockId::new(self.next_block_number());
-        let new = NewBlock { id, level: 1, late_seq, max_seq, parents: Vec::new() };
-        let mut writer = BlockWriter::create(&*self.fs, &self.blocks_dir(), new)?;
+        let id = BlockId::new(self.options.clock.now_ms(), self.random());
+        let meta = BlockMeta {
+            late_seq: if source == BlockSource::Late { last_seq } else { 0 },
+            last_seq,
+            level: 1,
+            source,
+            ..BlockMeta::new(id)
+        };
+        let mut writer = BlockWriter::create(Arc::clone(&self.fs), &self.dir, meta)?;
         for (slot, series) in slots {
             // Only maintenance drops series, and this is maintenance: the slot is still theirs.
             add(slot, series, &mut || self.head.index().labels(slot), &mut writer)?;
         }
-        if writer.is_empty() {
-            writer.abandon()?;
+        if writer.num_series() == 0 {
             return Ok(None);
         }
         writer.finish()?;
-        Ok(Some(Block::open(&self.fs, &self.blocks_dir(), id)?))
+        Ok(Some(Block::open(&*self.fs, &self.dir.join(id.to_string()))?))
     }
 
     fn publish(&self, boundary: i64, block: Option<Arc<Block>>) {
@@ -150,13 +162,12 @@ impl Db {
         maintenance: &mut Maintenance,
         gone: &[BlockId],
     ) -> Result<(), StepError> {
-        let edits: Vec<Edit> = gone.iter().map(|id| Edit::RemoveBlock(*id)).collect();
-        maintenance.manifest.append(&edits)?;
+        maintenance.manifest.append(&Edit { remove: gone.to_vec(), ..Edit::default() })?;
         let view = self.views.load();
         let blocks = view.blocks.iter().filter(|b| !gone.contains(&b.id())).cloned().collect();
         self.views.publish(View { boundary: view.boundary, blocks });
         for id in gone {
-            crate::block::remove(&*self.fs, &self.blocks_dir(), *id)?;
+            directory::delete(&*self.fs, &self.dir, *id)?;
         }
         Ok(())
     }

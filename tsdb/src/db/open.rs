@@ -10,7 +10,8 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
 use super::{Db, Maintenance};
-use crate::block::{Block, BlockError};
+use crate::block::directory::{self, Found};
+use crate::block::{Block, BlockError, BlockId};
 use crate::checkpoint::{self, Part};
 use crate::fs::Fs;
 use crate::head::restore::Replay;
@@ -66,7 +67,7 @@ impl Db {
         options: DbOptions,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(Self, OpenReport), OpenError> {
-        for sub in ["", "wal", "blocks", "quarantine"] {
+        for sub in ["", "wal", "quarantine"] {
             fs.create_dir(&dir.join(sub))?;
         }
         if let Some(parent) = dir.parent() {
@@ -74,19 +75,11 @@ impl Db {
         }
         fs.sync_dir(dir)?;
         let lock = DirLock::acquire(&*fs, dir)?;
-        let manifest = Manifest::open(&*fs, dir)?;
+        let manifest = Manifest::open(Arc::clone(&fs), dir)?;
         let state = manifest.state().clone();
         let mut report = OpenReport::default();
 
-        let blocks_dir = dir.join("blocks");
-        crate::block::clean_up(&*fs, &blocks_dir, &state.blocks)?;
-        let mut blocks = Vec::new();
-        for id in &state.blocks {
-            match Block::open(&fs, &blocks_dir, *id) {
-                Ok(block) => blocks.push(block),
-                Err(e) => report.damaged_blocks.push(quarantine(&*fs, dir, *id, &e)),
-            }
-        }
+        let blocks = open_blocks(&*fs, dir, &state.blocks, &mut report)?;
         report.blocks = blocks.len();
 
         let head_options = HeadOptions {
@@ -95,10 +88,11 @@ impl Db {
             seed: options.seed,
             memory: options.memory.clone(),
         };
-        let head = Arc::new(Head::new(head_options, state.boundary, state.next_series_ref));
+        let head = Arc::new(Head::new(head_options, state.boundary, state.max_series_ref + 1));
         let mut names = Names::default();
-        let mut replay = Replay { flushed_late_seq: state.late_seq, ..Replay::default() };
-        if let Some((segment, _)) = state.checkpoint {
+        let mut replay = Replay::behind(state.late_seq);
+        let mut seq = state.late_seq;
+        if let Some(segment) = state.checkpoint {
             let wal_dir = dir.join("wal");
             let read = checkpoint::read(&*fs, &wal_dir, segment, |part| match part {
                 Part::Record(record) => {
@@ -108,10 +102,11 @@ impl Db {
                 }
                 Part::Chunks(state) => head.restore(state, &mut replay),
             })?;
+            seq = seq.max(read.seq);
             report.damaged_regions += read.damaged_frames + u64::from(read.truncated);
         }
-        let from = SegmentIndex(state.checkpoint.map_or(0, |(segment, _)| segment));
-        let seq = state.checkpoint.map_or(0, |(_, seq)| seq).max(state.late_seq);
+        let from = state.checkpoint.and_then(|segment| u32::try_from(segment).ok());
+        let from = SegmentIndex(from.unwrap_or(0));
         let wal_options =
             WalOptions { mode: options.wal_mode, first_seq: seq + 1, ..WalOptions::new(dir) };
         let (wal, wal_report) =
@@ -126,8 +121,7 @@ impl Db {
         (report.replayed_rows, report.orphaned_rows) = (replay.rows, replay.orphans);
 
         let view = View { boundary: state.boundary, blocks };
-        let maintenance =
-            Maintenance { manifest, dropped_slots: Vec::new(), retired_chunks: true };
+        let maintenance = Maintenance { manifest, dropped_slots: Vec::new(), retired_chunks: true };
         let db = Self {
             fs,
             dir: dir.to_owned(),
@@ -139,7 +133,7 @@ impl Db {
             metadata: RwLock::new(names.metadata),
             databases: RwLock::new(names.databases),
             closed: AtomicBool::new(false),
-            checkpoint_failures: AtomicU64::new(0),
+            names_given: AtomicU64::new(0),
             _lock: lock,
         };
         Ok((db, report))
@@ -160,12 +154,31 @@ impl Names {
     }
 }
 
-/// Moves a damaged block aside; what could not be moved is named too.
-fn quarantine(fs: &dyn Fs, dir: &Path, id: crate::block::BlockId, why: &BlockError) -> String {
-    let (from, to) = (dir.join("blocks").join(id.to_string()), dir.join("quarantine"));
-    let moved = fs.rename(&from, &to.join(id.to_string())).and_then(|()| fs.sync_dir(&to));
-    match moved {
-        Ok(()) => format!("block {id}: {why}; moved to quarantine"),
-        Err(e) => format!("block {id}: {why}; could not be moved to quarantine: {e}"),
+/// Opens the live blocks; what else is found in the directory is dealt with as the table of
+/// [`directory`] says.
+fn open_blocks(
+    fs: &dyn Fs,
+    dir: &Path,
+    live: &BTreeSet<BlockId>,
+    report: &mut OpenReport,
+) -> io::Result<Vec<Arc<Block>>> {
+    let aside = dir.join("quarantine");
+    let mut blocks = Vec::new();
+    for found in directory::compare(&fs.read_dir(dir)?, live) {
+        match found {
+            Found::Live(id) => match Block::open(fs, &dir.join(id.to_string())) {
+                Ok(block) => blocks.push(block),
+                Err(why @ BlockError::Corrupt { .. }) => {
+                    directory::quarantine(fs, dir, id, &aside)?;
+                    report.damaged_blocks.push(format!("block {id} is in quarantine: {why}"));
+                }
+                Err(why) => report.damaged_blocks.push(format!("block {id} is left out: {why}")),
+            },
+            Found::Missing(id) => report.damaged_blocks.push(format!("block {id} is missing")),
+            Found::NotLive(id) => directory::quarantine(fs, dir, id, &aside)?,
+            Found::Rest(name) => directory::remove(fs, dir, &name)?,
+            Found::Foreign(_) => {}
+        }
     }
+    Ok(blocks)
 }

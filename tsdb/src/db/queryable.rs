@@ -5,8 +5,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use model::{Matcher, NamesRequest, Queryable, ReadError, Selection, SeriesSet};
+use roaring::RoaringBitmap;
 
 use super::Db;
+use crate::block::{Block, BlockError};
 use crate::head::select::HeadPostings;
 use crate::postings::resolve;
 use crate::query::SharedSource;
@@ -28,8 +30,7 @@ impl Db {
         let view: Arc<View> = self.views.load();
         let mut sources: Vec<SharedSource> = Vec::new();
         for block in &view.blocks {
-            let (first, last) = block.bounds();
-            if first <= maxt && last >= mint {
+            if block.meta().overlaps(mint, maxt) {
                 let source = BlockSource::select(Arc::clone(block), matchers)?;
                 sources.push(Arc::new(source));
             }
@@ -51,8 +52,7 @@ impl Db {
         let mut out = BTreeSet::new();
         for block in &view.blocks {
             request.interrupt.check()?;
-            let (first, last) = block.bounds();
-            if first <= request.maxt && last >= request.mint {
+            if block.meta().overlaps(request.mint, request.maxt) {
                 out.extend(list(&Names::Block(block))?);
             }
         }
@@ -66,9 +66,16 @@ impl Db {
     }
 }
 
+impl Block {
+    /// The series that pass; `None` where every series does.
+    fn within(&self, matchers: &[Matcher]) -> Result<Option<RoaringBitmap>, BlockError> {
+        if matchers.is_empty() { Ok(None) } else { self.select(matchers).map(Some) }
+    }
+}
+
 /// Where names are listed.
 enum Names<'a> {
-    Block(&'a crate::block::Block),
+    Block(&'a Block),
     Head(&'a crate::head::Head),
 }
 
@@ -93,7 +100,10 @@ impl Queryable for Db {
                     .then(|| never(resolve::select(&index, &request.matchers)));
                 Ok(never(resolve::label_names(&index, within.as_ref())))
             }
-            Names::Block(block) => block.label_names(&request.matchers).map_err(ReadError::from),
+            Names::Block(block) => {
+                let within = block.within(&request.matchers)?;
+                Ok(resolve::label_names(*block, within.as_ref())?)
+            }
         })
     }
 
@@ -107,7 +117,8 @@ impl Queryable for Db {
                 Ok(never(resolve::label_values(&index, name, within.as_ref())))
             }
             Names::Block(block) => {
-                block.label_values(name, &request.matchers).map_err(ReadError::from)
+                let within = block.within(&request.matchers)?;
+                Ok(resolve::label_values(*block, name, within.as_ref())?)
             }
         })
     }

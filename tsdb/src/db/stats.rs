@@ -72,8 +72,8 @@ impl Db {
             wal_bytes: self.wal.size_bytes(),
             wal_last_seq: self.wal.last_seq(),
             num_blocks: view.blocks.len() as u64,
-            block_bytes: view.blocks.iter().map(|b| b.size_bytes()).sum(),
-            block_samples: view.blocks.iter().map(|b| b.num_samples()).sum(),
+            block_bytes: view.blocks.iter().map(|b| b.disk_bytes()).sum(),
+            block_samples: view.blocks.iter().map(|b| b.meta().num_samples).sum(),
             boundary_ms: view.boundary,
         }
     }

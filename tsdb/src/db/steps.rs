@@ -8,11 +8,11 @@ use super::{Db, Maintenance};
 use crate::append::AppendError;
 use crate::block::BlockError;
 use crate::checkpoint::CheckpointWriter;
-use crate::fs::{Fs, FsRead};
+use crate::fs::Fs;
 use crate::head::restore::{ChunkState, SeriesState};
 use crate::manifest::{Edit, ManifestError};
-use crate::wal::record::{HistogramRow, Record};
 use crate::wal::WalError;
+use crate::wal::record::{HistogramRow, Record};
 
 /// Series in one record of a checkpoint.
 const CHECKPOINT_BATCH: usize = 1024;
@@ -149,7 +149,7 @@ impl Db {
         let mut maintenance = self.maintenance.lock();
         let view = self.views.load();
         let gone: Vec<_> =
-            view.blocks.iter().filter(|b| b.bounds().1 < min_time_ms).map(|b| b.id()).collect();
+            view.blocks.iter().filter(|b| b.meta().maxt < min_time_ms).map(|b| b.id()).collect();
         if !gone.is_empty() {
             self.remove_blocks(&mut maintenance, &gone)?;
         }
@@ -171,11 +171,7 @@ impl Db {
 
     /// Cuts the log and writes what the head holds now, so that the segments before the cut can
     /// go.
-    fn write_checkpoint(
-        &self,
-        maintenance: &mut Maintenance,
-        keep: Keep,
-    ) -> Result<(), StepError> {
+    fn write_checkpoint(&self, maintenance: &mut Maintenance, keep: Keep) -> Result<(), StepError> {
         // What was enqueued before the cut is durable now, and its rows wait in stripes that are
         // locked until they do: applying takes each lock, so it finds them.
         let segment = self.wal.cut()?;
@@ -196,10 +192,11 @@ impl Db {
             writer.record(&names)?;
         }
         writer.finish()?;
-        maintenance.manifest.append(&[
-            Edit::Checkpoint { segment: segment.0, seq },
-            Edit::NextSeriesRef(self.head.next_ref()),
-        ])?;
+        maintenance.manifest.append(&Edit {
+            checkpoint: Some(u64::from(segment.0)),
+            max_series_ref: Some(self.head.next_ref()),
+            ..Edit::default()
+        })?;
         self.wal.remove_before(segment)?;
         remove_other_checkpoints(&*self.fs, &dir, u64::from(segment.0))?;
         Ok(())

@@ -231,9 +231,14 @@ impl Judge<'_, '_> {
                 return None;
             }
         };
-        if t >= series.logged_t {
+        // A late row below the boundary may be the newest that the head remembers and yet not the
+        // series' newest: that one may be in a block. It must not make later corrections fail.
+        if !late || t == series.logged_t {
             series.logged_t = t;
             series.logged = value();
+        }
+        if late {
+            series.late_t = series.late_t.max(t);
         }
         if !series.defined {
             series.defined = true;

@@ -48,7 +48,7 @@ pub struct ChunkState {
 pub struct Replay {
     slots: HashMap<SeriesRef, u32>,
     /// Late rows of records up to this are in blocks.
-    pub flushed_late_seq: u64,
+    flushed_late_seq: u64,
     /// Rows applied.
     pub rows: u64,
     /// Rows whose series definition was lost.
@@ -138,6 +138,7 @@ impl Head {
             if row.late {
                 if seq > replay.flushed_late_seq {
                     series.has_late = true;
+                    series.late_t = series.late_t.max(row.t_ms);
                     let value = LateValue::Histogram(row.value.clone());
                     self.late.read().active.insert(series.id, row.t_ms, value);
                 }
@@ -145,7 +146,7 @@ impl Head {
                 let grown = Self::apply_histogram(series, row.t_ms, row.value.clone());
                 self.note_applied(grown, row.t_ms, row.t_ms, 1);
             }
-            if row.t_ms >= series.logged_t {
+            if row.t_ms > series.logged_t && !row.late || row.t_ms == series.logged_t {
                 series.logged_t = row.t_ms;
                 series.logged = Logged::Histogram(row.value.clone());
             }
@@ -178,9 +179,9 @@ impl Head {
             let mut stripe = self.stripes.lock(stripe_of(slot));
             let series = stripe.get_mut(slot).expect("replayed series have a place");
             series.has_late = true;
+            series.late_t = series.late_t.max(t);
             late.insert(series.id, t, LateValue::Float(v.to_bits()));
-            if t >= series.logged_t {
-                series.logged_t = t;
+            if t == series.logged_t {
                 series.logged = Logged::Float(v.to_bits());
             }
             replay.rows += 1;
@@ -195,6 +196,11 @@ impl Head {
 }
 
 impl Replay {
+    /// A replay that skips the late rows of records up to `flushed_late_seq`.
+    pub fn behind(flushed_late_seq: u64) -> Self {
+        Self { flushed_late_seq, ..Self::default() }
+    }
+
     fn find(&mut self, id: SeriesRef) -> Option<u32> {
         let slot = self.slots.get(&id).copied();
         self.orphans += u64::from(slot.is_none());
