@@ -20,11 +20,26 @@ fn telegraf_body() -> String {
         let host = format!("host=web-{:03}.prod.example.com,region=eu-west-1", i % 50);
         let line = match i % 3 {
             0 => {
-                let names = ["user", "system", "idle", "nice", "iowait", "irq", "softirq", "steal", "guest", "guest_nice"];
+                let names = [
+                    "user",
+                    "system",
+                    "idle",
+                    "nice",
+                    "iowait",
+                    "irq",
+                    "softirq",
+                    "steal",
+                    "guest",
+                    "guest_nice",
+                ];
                 let fields: Vec<_> = names
                     .map(|name| match random(4) {
                         0 => format!("usage_{name}=0"),
-                        _ => format!("usage_{name}={}", f64::from(u32::try_from(random(100_000_000)).unwrap()) / 997_000.0),
+                        _ => format!(
+                            "usage_{name}={}",
+                            f64::from(u32::try_from(random(100_000_000)).expect("below 2^32"))
+                                / 997_000.0
+                        ),
                     })
                     .into();
                 format!("cpu,cpu=cpu{},{host} {} {time}", i % 16, fields.join(","))
@@ -33,16 +48,26 @@ fn telegraf_body() -> String {
                 "disk,device=nvme0n1p{},fstype=ext4,{host},mode=rw,path=/var/lib/data{} \
                  free={}i,inodes_free={}i,inodes_total=26214400i,inodes_used={}i,total=422621847552i,\
                  used={}i,used_percent={} {time}",
-                i % 4, i % 7, random(1 << 38), random(1 << 24), random(1 << 22), random(1 << 38),
-                f64::from(u32::try_from(random(1_000_000_000)).unwrap()) / 1e7,
+                i % 4,
+                i % 7,
+                random(1 << 38),
+                random(1 << 24),
+                random(1 << 22),
+                random(1 << 38),
+                f64::from(u32::try_from(random(1_000_000_000)).expect("below 2^32")) / 1e7,
             ),
             _ => format!(
                 "net,{host},interface=eth{} bytes_recv={}i,bytes_sent={}i,drop_in={}i,drop_out=0i,\
                  err_in=0i,err_out=0i,packets_recv={}i,packets_sent={}i,speed=10000i {time}",
-                i % 3, random(1 << 42), random(1 << 42), random(1000), random(1 << 34), random(1 << 34),
+                i % 3,
+                random(1 << 42),
+                random(1 << 42),
+                random(1000),
+                random(1 << 34),
+                random(1 << 34),
             ),
         };
-        writeln!(body, "{line}").unwrap();
+        writeln!(body, "{line}").expect("a String takes all");
     }
     body
 }

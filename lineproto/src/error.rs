@@ -23,21 +23,12 @@ pub struct LineError<'a> {
 impl LineError<'_> {
     /// The message with at most `max_bytes` bytes of the line, cut at a character.
     pub fn quoted(&self, max_bytes: usize) -> String {
-        let shown = self.line.get(..max_bytes).unwrap_or(self.line);
-        let mut text = String::from_utf8_lossy(shown);
-        let mut dots = "";
-        if shown.len() < self.line.len() {
-            // A character that the cut itself broke is dropped, not shown as a replacement.
-            if let Some(tail) = shown.utf8_chunks().last()
-                && tail.invalid().len() < 4
-                && shown.ends_with(tail.invalid())
-                && !tail.invalid().is_empty()
-            {
-                let whole = shown.len() - tail.invalid().len();
-                text = String::from_utf8_lossy(shown.get(..whole).unwrap_or(shown));
-            }
-            dots = "...";
-        }
+        let continues = |at: &usize| self.line.get(*at).is_some_and(|b| (0x80..0xc0).contains(b));
+        // Back to the start of the character that the cut would split; none is longer than 4.
+        let cut = (max_bytes.saturating_sub(3)..=max_bytes).rev().find(|at| !continues(at));
+        let shown = self.line.get(..cut.unwrap_or(max_bytes)).unwrap_or(self.line);
+        let dots = if shown.len() < self.line.len() { "..." } else { "" };
+        let text = String::from_utf8_lossy(shown);
         format!("unable to parse '{text}{dots}': {}", self.reason)
     }
 }
@@ -129,4 +120,24 @@ pub enum Reason<'a> {
         /// What is allowed.
         limit: usize,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_line_is_cut_at_a_character() {
+        let quoted = |line: &str, max_bytes| {
+            let line = line.as_bytes();
+            LineError { number: 1, offset: 0, line, reason: Reason::MissingFields }
+                .quoted(max_bytes)
+        };
+        for (max_bytes, want) in
+            [(9, "aü😀b"), (8, "aü😀b"), (7, "aü😀..."), (6, "aü..."), (2, "a..."), (0, "...")]
+        {
+            let want = format!("unable to parse '{want}': missing fields");
+            assert_eq!(quoted("aü😀b", max_bytes), want, "{max_bytes}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use crate::{
     error::Reason,
     escape::{Place, unescape},
     number,
+    word::{num_plain, word},
 };
 
 /// One field of a line: a key and a typed value.
@@ -119,6 +120,14 @@ pub(crate) fn scan(body: &[u8], start: usize) -> Result<(Field<'_>, usize), Fail
 fn key_end(body: &[u8], start: usize) -> Result<usize, Failure<'_>> {
     let mut bits = 0;
     let mut at = start;
+    // Most keys are letters and underscores, and end with the first byte that is neither.
+    while let Some(word) = word(body, at) {
+        let num_plain = num_plain(word);
+        at += num_plain;
+        if num_plain < 8 {
+            break;
+        }
+    }
     loop {
         let b = byte(body, at);
         bits |= b;
@@ -239,7 +248,8 @@ mod tests {
 
     #[test]
     fn a_value_can_be_read_as_a_sample() {
-        for (text, want) in [("1.5", 1.5), ("-3i", -3.0), ("18446744073709551615u", 2f64.powi(64))] {
+        for (text, want) in [("1.5", 1.5), ("-3i", -3.0), ("18446744073709551615u", 2f64.powi(64))]
+        {
             assert_eq!(value(text).unwrap().as_sample(), Some(want));
         }
         assert_eq!(value("T").unwrap().as_sample(), Some(1.0));

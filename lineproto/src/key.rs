@@ -48,7 +48,8 @@ impl<'a> RawKey<'a> {
 
     /// As [`RawKey::parse`], with the offset of the failing byte.
     pub(crate) fn parse_at(self, empty: EmptyTags) -> Result<SeriesKey<'a>, (usize, Reason<'a>)> {
-        let end = name_end(self.0, 0, Place::Measurement).map_err(|at| (at, Reason::ControlInName))?;
+        let end =
+            name_end(self.0, 0, Place::Measurement).map_err(|at| (at, Reason::ControlInName))?;
         let measurement = utf8(self.0, 0, end)?;
         if measurement.is_empty() {
             return Err((end, Reason::MissingMeasurement));
@@ -193,6 +194,8 @@ impl<'a> Tag<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     fn parse(key: &[u8], empty: EmptyTags) -> Result<Vec<String>, String> {
@@ -253,7 +256,7 @@ mod tests {
     fn a_duplicate_among_many_tags_is_found() {
         for n in [1, 2, 3000] {
             let mut key = String::from("m");
-            (0..n).for_each(|i| key.push_str(&format!(",k{i}=v")));
+            (0..n).for_each(|i| write!(key, ",k{i}=v").unwrap());
             assert_eq!(parse(key.as_bytes(), EmptyTags::Refuse).unwrap().len(), n + 1);
             key.push_str(",k0=w");
             assert_eq!(parse(key.as_bytes(), EmptyTags::Refuse).unwrap_err(), "duplicate tags");

@@ -33,20 +33,14 @@
 //! assert_eq!(bad, [(2, "unable to parse 'cpu,host= usage=1': missing tag value".to_owned())]);
 //! ```
 
-mod parse;
-
-mod key;
-
-mod field;
-
-mod number;
-
-mod escape;
-
-mod precision;
-
 mod error;
-
+mod escape;
+mod field;
+mod key;
+mod number;
+mod parse;
+mod precision;
+mod word;
 mod write;
 
 pub use error::{LineError, Reason};

@@ -7,6 +7,7 @@
 use crate::{
     error::Reason,
     field::{Failure, Value, byte, ends_value, token},
+    word::{every, word},
 };
 
 /// Digits that always fit an u64.
@@ -22,6 +23,11 @@ const POWERS: [f64; 23] = [
 /// The digits from `at` on, appended to `mantissa` (modulo 2^64), and where they end.
 #[inline]
 fn digits(body: &[u8], mut at: usize, mut mantissa: u64) -> (u64, usize) {
+    // Eight at a time: counters, byte counts and timestamps are long.
+    while let Some(value) = word(body, at).and_then(eight_digits) {
+        mantissa = mantissa.wrapping_mul(100_000_000).wrapping_add(value);
+        at += 8;
+    }
     loop {
         let digit = byte(body, at).wrapping_sub(b'0');
         if digit > 9 {
@@ -30,6 +36,22 @@ fn digits(body: &[u8], mut at: usize, mut mantissa: u64) -> (u64, usize) {
         mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit));
         at += 1;
     }
+}
+
+/// The number that eight bytes spell, the first in the lowest place of `word`, if all are digits.
+#[inline]
+fn eight_digits(word: u64) -> Option<u64> {
+    // A digit has 3 in its upper half, and keeps it when 6 is added.
+    let upper = word & every(0xf0);
+    let carried = word.wrapping_add(every(6)) & every(0xf0);
+    if (upper | carried >> 4) != every(0x33) {
+        return None;
+    }
+    // Neighbours are joined: eight digits, four pairs, two quadruples, one number.
+    let digits = word & every(0x0f);
+    let pairs = (digits.wrapping_mul(10).wrapping_add(digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let quads = (pairs.wrapping_mul(100).wrapping_add(pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    Some((quads.wrapping_mul(10_000).wrapping_add(quads >> 32)) & 0xffff_ffff)
 }
 
 /// Scans the number at `start`: a float, or an integer with its suffix.
@@ -157,12 +179,17 @@ pub(crate) fn scan_timestamp(body: &[u8], start: usize) -> Result<(i64, usize), 
     if end == first || !matches!(byte(body, end), b' ' | b'\n' | b'\r') {
         return Err((end, Reason::BadTimestamp));
     }
-    if end - first < MAX_DIGITS || (end - first == MAX_DIGITS && magnitude <= i64::MAX as u64) {
+    if end - first < MAX_DIGITS
+        || (end - first == MAX_DIGITS && magnitude <= i64::MAX.cast_unsigned())
+    {
         let magnitude = magnitude.cast_signed();
         return Ok((if negative { -magnitude } else { magnitude }, end));
     }
     let digits = str::from_utf8(body.get(start..end).unwrap_or_default()).unwrap_or_default();
-    digits.parse().map(|timestamp| (timestamp, end)).map_err(|_| (start, Reason::TimestampRange(digits)))
+    digits
+        .parse()
+        .map(|timestamp| (timestamp, end))
+        .map_err(|_| (start, Reason::TimestampRange(digits)))
 }
 
 #[cfg(test)]
@@ -184,10 +211,33 @@ mod tests {
     fn float_shapes_follow_the_corpus() {
         let long = "1".repeat(309);
         for text in [
-            "1", "-1", "0", "1.0", "1e5", "1E5", "1e+5", "1e-5", "00", "007", "1.", ".5", "-.5",
-            "1.e5", ".5e1", "5e-324", "1.7976931348623157e+308", "9007199254740993", "1e-400",
-            "0.1", "123456789012345678901234567890.5", "9007199254740993.0000000000000000001",
-            "0.00000000000000000000001", "18446744073709551616", "1e308", &long, "4.35",
+            "1",
+            "-1",
+            "0",
+            "1.0",
+            "1e5",
+            "1E5",
+            "1e+5",
+            "1e-5",
+            "00",
+            "007",
+            "1.",
+            ".5",
+            "-.5",
+            "1.e5",
+            ".5e1",
+            "5e-324",
+            "1.7976931348623157e+308",
+            "9007199254740993",
+            "1e-400",
+            "0.1",
+            "123456789012345678901234567890.5",
+            "9007199254740993.0000000000000000001",
+            "0.00000000000000000000001",
+            "18446744073709551616",
+            "1e308",
+            &long,
+            "4.35",
         ] {
             let want: f64 = text.parse().unwrap();
             let Ok(Value::Float(got)) = parse(text) else { panic!("{text}: {:?}", parse(text)) };
@@ -217,9 +267,32 @@ mod tests {
     #[test]
     fn broken_numbers_have_the_reasons_of_1x() {
         for text in [
-            "-", ".", "-.", "1.5.2", "--1", "1-1", "1+1", "1.0i", "1e5i", "1ii", "-i", "12abci",
-            "-1u", "1.0u", "1I", "1U", "1f", "1d", "0x10", "0b1", "1_000", "-Inf", "-nan", "1\"",
-            ".i", "-12345678901234567890u",
+            "-",
+            ".",
+            "-.",
+            "1.5.2",
+            "--1",
+            "1-1",
+            "1+1",
+            "1.0i",
+            "1e5i",
+            "1ii",
+            "-i",
+            "12abci",
+            "-1u",
+            "1.0u",
+            "1I",
+            "1U",
+            "1f",
+            "1d",
+            "0x10",
+            "0b1",
+            "1_000",
+            "-Inf",
+            "-nan",
+            "1\"",
+            ".i",
+            "-12345678901234567890u",
         ] {
             assert_eq!(parse(text), Err("invalid number".to_owned()), "{text}");
         }
@@ -258,6 +331,21 @@ mod tests {
         for text in ["9223372036854775808", "-9223372036854775809", "18446744073709551617"] {
             let got = scan_timestamp(text.as_bytes(), 0);
             assert_eq!(got, Err((0, Reason::TimestampRange(text))));
+        }
+    }
+
+    #[test]
+    fn eight_digits_are_read_at_once() {
+        for text in ["00000000", "12345678", "99999999", "00000001", "10000000"] {
+            let got = eight_digits(word(text.as_bytes(), 0).unwrap());
+            assert_eq!(got, Some(text.parse().unwrap()));
+            for at in 0..8 {
+                for b in (0..=255).filter(|b: &u8| !b.is_ascii_digit()) {
+                    let mut broken = text.as_bytes().to_vec();
+                    *broken.get_mut(at).unwrap() = b;
+                    assert_eq!(eight_digits(word(&broken, 0).unwrap()), None, "{broken:?}");
+                }
+            }
         }
     }
 

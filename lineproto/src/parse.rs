@@ -39,7 +39,7 @@ pub struct Line<'a, 'l> {
     /// Nanoseconds since 1970, or `None` when the sender left the time to the receiver (see
     /// [`Precision::truncate`]).
     pub timestamp_ns: Option<i64>,
-    line: &'a [u8],
+    bytes: &'a [u8],
     key: RawKey<'a>,
     fields: &'l [Field<'a>],
 }
@@ -63,7 +63,7 @@ impl<'a, 'l> Line<'a, 'l> {
 
     /// This line as refused for `reason`.
     pub fn error(&self, reason: Reason<'a>) -> LineError<'a> {
-        LineError { number: self.number, offset: self.offset, line: self.line, reason }
+        LineError { number: self.number, offset: self.offset, line: self.bytes, reason }
     }
 
     /// The fields in the sender's order, at least one; a key may be there twice, and the later
@@ -75,7 +75,7 @@ impl<'a, 'l> Line<'a, 'l> {
 
     /// The point as sent, without leading spaces and line end.
     pub fn bytes(&self) -> &'a [u8] {
-        self.line
+        self.bytes
     }
 }
 
@@ -98,14 +98,13 @@ impl<'a> Lines<'a> {
     /// The first thing wrong with the line. The call after it goes on behind the next line feed
     /// that follows the failing byte.
     #[inline]
-    #[expect(clippy::type_complexity, reason = "the shape of every fallible lending iterator")]
     pub fn next_line(&mut self) -> Option<Result<Line<'a, '_>, LineError<'a>>> {
         let start = match self.skip_blank() {
             Ok(start) => start?,
             Err(failure) => return Some(Err(self.refuse(self.at, failure))),
         };
         match self.scan(start) {
-            Ok(scanned) => Some(Ok(self.accept(start, scanned))),
+            Ok(scanned) => Some(Ok(self.accept(start, &scanned))),
             Err(failure) => Some(Err(self.refuse(start, failure))),
         }
     }
@@ -173,7 +172,10 @@ impl<'a> Lines<'a> {
             at = skip_spaces(body, end);
             if !is_line_end(body, at) {
                 let joined = at == end;
-                return Err((at, if joined { Reason::BadTimestamp } else { Reason::PointIsInvalid }));
+                return Err((
+                    at,
+                    if joined { Reason::BadTimestamp } else { Reason::PointIsInvalid },
+                ));
             }
             timestamp_ns = Some(self.precision.scale(timestamp).map_err(|r| (end, r))?);
         }
@@ -185,18 +187,18 @@ impl<'a> Lines<'a> {
     }
 
     #[inline]
-    fn accept(&mut self, start: usize, scanned: Scanned) -> Line<'a, '_> {
-        let line = slice(self.body, start, scanned.end);
+    fn accept(&mut self, start: usize, scanned: &Scanned) -> Line<'a, '_> {
+        let bytes = slice(self.body, start, scanned.end);
         let number = self.number;
         if scanned.strings {
-            self.number += line_feeds(line);
+            self.number += line_feeds(bytes);
         }
         self.at = scanned.end;
         Line {
             number,
             offset: start,
             timestamp_ns: scanned.timestamp_ns,
-            line,
+            bytes,
             key: RawKey::new(slice(self.body, start, scanned.key_end)),
             fields: &self.fields,
         }
@@ -280,5 +282,125 @@ fn comment_end(body: &[u8], start: usize) -> Result<usize, Failure<'_>> {
     match text.iter().position(u8::is_ascii_control) {
         None => Ok(start + end),
         Some(at) => Err((start + at, Reason::ControlInComment)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `number:fields` of good lines, `number!line!reason` of bad ones.
+    fn outline(lines: Lines<'_>) -> Vec<String> {
+        let (mut lines, mut outline) = (lines, Vec::new());
+        while let Some(line) = lines.next_line() {
+            let line = line.and_then(|line| line.series(EmptyTags::Refuse).map(|_| line));
+            outline.push(match line {
+                Ok(line) => format!("{}:{}", line.number, line.fields().len()),
+                Err(error) => {
+                    let line = String::from_utf8_lossy(error.line);
+                    format!("{}!{line}!{}", error.number, error.reason)
+                }
+            });
+        }
+        outline
+    }
+
+    fn lines(body: &str) -> Lines<'_> {
+        Lines::new(body.as_bytes(), Precision::Nanosecond)
+    }
+
+    #[test]
+    fn a_bad_line_costs_only_itself() {
+        let body = "m f=1\nbad\n\n  m,t= f=1 1 \r\nm f=2 2\nm f=x\"\nm f=3,g=4 3";
+        assert_eq!(
+            outline(lines(body)),
+            [
+                "1:1",
+                "2!bad!missing fields",
+                "4!m,t= f=1 1 !missing tag value",
+                "5:1",
+                "6!m f=x\"!invalid boolean",
+                "7:2",
+            ]
+        );
+    }
+
+    #[test]
+    fn line_feeds_in_strings_count_as_lines_but_end_none() {
+        assert_eq!(
+            outline(lines("m f=\"a\n\nb\",g=1\nm f=1\nm\nm f=1")),
+            ["1:2", "4:1", "5!m!missing fields", "6:1"]
+        );
+        assert_eq!(outline(lines("# \"\nm f=1\n#")), ["2:1"]);
+    }
+
+    #[test]
+    fn an_unclosed_quote_ends_at_the_line_of_the_failing_byte() {
+        assert_eq!(
+            outline(lines("m f=\"x 1\nm f=\"y\" 2\nm f=3 3")),
+            ["1!m f=\"x 1\nm f=\"y\" 2!invalid field format", "3:1"]
+        );
+        assert_eq!(
+            outline(lines("m f=\"x 1\nm f=2 2")),
+            ["1!m f=\"x 1\nm f=2 2!unbalanced quotes"]
+        );
+    }
+
+    #[test]
+    fn a_broken_key_is_reported_before_broken_fields() {
+        for (body, reason) in [
+            ("m,p=C:\\ f=1 1", "invalid tag format"),
+            ("m,t=a,t=b f=", "duplicate tags"),
+            ("m,t f", "missing tag value"),
+            ("m,t=a", "missing fields"),
+            ("m,t=a \r", "missing fields"),
+            ("m,t", "missing tag value"),
+        ] {
+            let line = body.trim_end_matches('\r');
+            assert_eq!(outline(lines(body)), [format!("1!{line}!{reason}")]);
+        }
+    }
+
+    #[test]
+    fn a_line_over_the_limit_is_refused_to_its_end_and_not_kept() {
+        let long = format!(
+            "m f=1,s=\"{}\nm g=1\n\",{}h=1 1\nm f=1,g=2",
+            "x".repeat(50),
+            "n=1,".repeat(40)
+        );
+        let mut limited = lines(&long).with_max_line_bytes(64);
+        let error = limited.next_line().unwrap().unwrap_err();
+        let bytes = long.rfind('\n').unwrap();
+        assert_eq!(error.reason, Reason::LineTooLong { bytes, limit: 64 });
+        assert_eq!(
+            error.to_string().len(),
+            "unable to parse '': line is 241 bytes, limit 64".len() + bytes
+        );
+        assert!(limited.fields.capacity() < 8, "fields past the limit are not stored");
+        assert_eq!(outline(limited), ["4:2"]);
+        assert_eq!(outline(lines("m f=1").with_max_line_bytes(5)), ["1:1"]);
+    }
+
+    #[test]
+    fn times_are_scaled_and_may_be_absent() {
+        let mut lines = Lines::new(b"m f=1 -2\nm f=1\nm f=1 9223372036855", Precision::Millisecond);
+        assert_eq!(lines.next_line().unwrap().unwrap().timestamp_ns, Some(-2_000_000));
+        assert_eq!(lines.next_line().unwrap().unwrap().timestamp_ns, None);
+        assert_eq!(lines.next_line().unwrap().unwrap_err().reason, Reason::TimeOutsideRange);
+        assert!(lines.next_line().is_none());
+    }
+
+    #[test]
+    fn equal_bytes_name_equal_series_and_fields() {
+        let body = "cpu,host=a\\ b x\\,y=1 1\ncpu,host=a\\ b x\\,y=2 2";
+        let mut lines = lines(body);
+        let line = lines.next_line().unwrap().unwrap();
+        let key = line.key();
+        assert_eq!(
+            (key.bytes(), line.fields().first().unwrap().raw_key()),
+            (&b"cpu,host=a\\ b"[..], &b"x\\,y"[..])
+        );
+        assert_eq!(line.fields().first().unwrap().key(), "x,y");
+        assert_eq!(lines.next_line().unwrap().unwrap().key(), key);
     }
 }

@@ -103,7 +103,8 @@ fn write_name(
     escaped: &[char],
 ) -> Result<(), WriteError> {
     // Control characters are legal in tag values, where only those that end a line are not.
-    let control = |c: char| if what == "tag value" { matches!(c, '\r' | '\n') } else { c.is_ascii_control() };
+    let control =
+        |c: char| if what == "tag value" { matches!(c, '\r' | '\n') } else { c.is_ascii_control() };
     if name.is_empty() {
         return Err(WriteError::Empty(what));
     }
@@ -143,7 +144,13 @@ fn write_value(out: &mut String, value: WriteValue<'_>) -> Result<(), WriteError
 /// of at least two digits below 1e-4 and from 1e6 on.
 fn float(v: f64) -> Result<Cow<'static, str>, WriteError> {
     if !v.is_finite() {
-        let text = if v.is_nan() { "NaN" } else if v > 0.0 { "+Inf" } else { "-Inf" };
+        let text = if v.is_nan() {
+            "NaN"
+        } else if v > 0.0 {
+            "+Inf"
+        } else {
+            "-Inf"
+        };
         return Err(WriteError::NotFinite(text));
     }
     let text = format!("{v:e}");
@@ -161,7 +168,11 @@ fn float(v: f64) -> Result<Cow<'static, str>, WriteError> {
 mod tests {
     use super::*;
 
-    fn line(measurement: &str, tags: &[(&str, &str)], value: WriteValue<'_>) -> Result<String, String> {
+    fn line(
+        measurement: &str,
+        tags: &[(&str, &str)],
+        value: WriteValue<'_>,
+    ) -> Result<String, String> {
         let mut out = String::from("before\n");
         let fields = [("f", value)];
         let point = Point { measurement, tags, fields: &fields, timestamp: -7 };
@@ -193,7 +204,8 @@ mod tests {
 
     #[test]
     fn separators_are_escaped_and_backslashes_copied() {
-        let got = line("m x,=", &[("a b", r"\,c=d"), ("q", "\"")], WriteValue::Str("a\"b\\\n")).unwrap();
+        let got =
+            line("m x,=", &[("a b", r"\,c=d"), ("q", "\"")], WriteValue::Str("a\"b\\\n")).unwrap();
         assert_eq!(got, "m\\ x\\,=,a\\ b=\\\\,c\\=d,q=\" f=\"a\\\"b\\\\\n\" -7\n");
     }
 

@@ -1,6 +1,8 @@
 //! The public line-protocol corpus, decode and encode, and the bodies on which real parsers were
 //! compared. Reads `$COMPAT_CORPUS`; without it, says so and passes.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of a test may panic as the test does")]
+
 #[path = "../fuzz/oracle.rs"]
 #[expect(dead_code, reason = "shared with the replay test, which uses the rest")]
 mod oracle;
@@ -87,8 +89,12 @@ fn every_decode_case_has_the_verdict_and_the_value_of_the_corpus() {
         let now = precision.truncate(case["input"]["defaultTime"].as_i64().unwrap());
         let (points, errors) = oracle::parse(&body, precision);
         let want = case["output"]["result"].as_array();
-        if want.is_none() != (!errors.is_empty()) {
-            let case = format!("{key}: {:?}: {errors:?}, want {}", body.escape_ascii().to_string(), case["output"]);
+        if want.is_none() == errors.is_empty() {
+            let case = format!(
+                "{key}: {:?}: {errors:?}, want {}",
+                body.escape_ascii().to_string(),
+                case["output"]
+            );
             wrong.push(case);
             continue;
         }
