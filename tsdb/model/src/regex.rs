@@ -9,6 +9,7 @@ mod class;
 mod expand;
 mod literals;
 mod parse;
+mod token;
 
 use std::{
     fmt,
@@ -82,7 +83,7 @@ impl Regex {
             Plan::Glob(glob)
         } else {
             let program = compile(&whole(hir), Some(MAX_PROGRAM))
-                .map_err(|_too_large| parse::error("expression too large", source))?;
+                .map_err(|_too_large| token::error("expression too large", source))?;
             return Ok(Self::new(source, Plan::Program(program), required, names, None));
         };
         let hir = if names.is_empty() { None } else { Some(hir) };
@@ -118,7 +119,7 @@ impl Regex {
     fn whole_text(source: &str, text: &str) -> Result<Self, RegexError> {
         let parse::Parsed { hir, names } = parse::parse(text, false)?;
         let program = compile(&hir, Some(MAX_PROGRAM))
-            .map_err(|_too_large| parse::error("expression too large", text))?;
+            .map_err(|_too_large| token::error("expression too large", text))?;
         Ok(Self::new(source, Plan::Program(program), Required::default(), names, None))
     }
 
