@@ -47,6 +47,21 @@ pub enum WalMode {
     None,
 }
 
+/// A place in the log, between two records: what a checkpoint remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Everything behind the place is in this segment or later ones, everything before it in
+    /// earlier ones.
+    pub segment: SegmentIndex,
+    /// The sequence number of the first record behind it.
+    pub seq: u64,
+}
+
+impl Position {
+    /// Before everything.
+    pub const START: Self = Self { segment: SegmentIndex(1), seq: 1 };
+}
+
 /// An error of whoever consumes the log.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -111,8 +126,6 @@ pub struct WalOptions {
     /// Written bytes that are not durable at which a commit syncs whatever its mode: the
     /// records are kept in memory until then.
     pub max_unsynced_bytes: usize,
-    /// The lowest sequence number that a new record may get; what stands in the log raises it.
-    pub first_seq: u64,
     /// A number that no client can guess; tests fix it.
     pub run: u32,
 }
@@ -128,7 +141,6 @@ impl WalOptions {
             segment_bytes: 128 << 20,
             max_pending_bytes: 64 << 20,
             max_unsynced_bytes: 16 << 20,
-            first_seq: 1,
             run: u32::from_le_bytes([random[0], random[1], random[2], random[3]]),
         }
     }
@@ -194,8 +206,8 @@ impl Drop for AbortOnPanic {
 }
 
 impl Wal {
-    /// Opens the log and hands every record of the segments from `replay_from` on to `apply`, in
-    /// order and each once. Damaged regions are skipped and copied to the quarantine. New records
+    /// Opens the log and hands every record behind `replay_from` to `apply`, in order and each
+    /// once. Sequence numbers continue behind the log's last and never below `replay_from`. Damaged regions are skipped and copied to the quarantine. New records
     /// go to a new segment, which is durable before this returns; where it cannot be made, on a
     /// full disk, the log is read-only at first.
     ///
@@ -204,20 +216,21 @@ impl Wal {
     pub fn open(
         fs: Arc<dyn Fs>,
         options: WalOptions,
-        replay_from: SegmentIndex,
+        replay_from: Position,
         apply: &mut dyn FnMut(u64, Record) -> Result<(), BoxError>,
     ) -> Result<(Self, ReplayReport), WalError> {
         let WalOptions { dir, quarantine, mode, .. } = options;
         let found = list(&*fs, &dir)?;
         let cursors = found
-            .range(replay_from..)
+            .range(replay_from.segment..)
             .map(|(index, _)| Cursor::open(&*fs, &dir, *index))
             .collect::<Result<Vec<_>, _>>()?;
         let last_run = cursors.iter().rev().find_map(Cursor::run);
         let started_at = cursors.iter().filter_map(Cursor::first_seq).max().unwrap_or(0);
-        let (report, uncopied) = repair::replay(&*fs, &quarantine, cursors, apply)?;
+        let (report, uncopied) =
+            repair::replay(&*fs, &quarantine, cursors, replay_from.seq, apply)?;
 
-        let last_seq = report.last_seq.max(started_at.saturating_sub(1)).max(options.first_seq - 1);
+        let last_seq = report.last_seq.max(started_at.max(replay_from.seq).saturating_sub(1));
         let next_index = found.keys().next_back().map_or(SegmentIndex(1), |last| last.next());
         let segments = Segments::default();
         segments.lock().extend(found.iter().map(|(index, len)| {
@@ -232,7 +245,7 @@ impl Wal {
             segment_bytes: options.segment_bytes,
             max_unsynced_bytes: options.max_unsynced_bytes,
             segments: Arc::clone(&segments),
-            next_index: next_index.max(replay_from),
+            next_index: next_index.max(replay_from.segment),
             last_seq,
         }));
         let writes = mode != WalMode::None;
@@ -348,12 +361,12 @@ impl Wal {
         self.commit(self.last_seq(), WalMode::EveryWrite)
     }
 
-    /// Ends the segment: what is enqueued so far is durable and in segments before the returned
-    /// one, what is enqueued after the call is in it or later ones.
+    /// Ends the segment and makes everything before the returned place durable; that is at least
+    /// what was enqueued before the call.
     ///
     /// # Errors
     /// [`WalError::ReadOnly`].
-    pub fn cut(&self) -> Result<SegmentIndex, WalError> {
+    pub fn cut(&self) -> Result<Position, WalError> {
         let mut state = self.state.lock();
         self.wait_for_writer(&mut state);
         state.check_writable()?;

@@ -10,11 +10,11 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::WalError;
 use super::segment::{
     FRAME_BYTES, FRAME_MAGIC, FrameHeader, HEADER_BYTES, HeaderError, MAX_PAYLOAD_BYTES,
     SegmentHeader, SegmentIndex,
 };
-use super::{WalError, WalMode};
 use crate::fs::{Fs, FsRead};
 
 /// Bytes read at a time.
@@ -192,8 +192,6 @@ pub(super) struct Entry {
     pub(super) segment: SegmentIndex,
     /// Where the frame begins.
     pub(super) offset: u64,
-    /// The mode of the run that wrote it, where the header says so.
-    pub(super) mode: WalMode,
 }
 
 /// The records of several segments in the order of their sequence numbers, each once.
@@ -228,11 +226,6 @@ impl Merge {
         Self { waiting: cursors.into(), active: Vec::new(), finished: Vec::new() }
     }
 
-    /// The lowest sequence number that the first segment may hold.
-    pub(super) fn first_seq(&self) -> Option<u64> {
-        self.waiting.iter().find_map(Cursor::first_seq)
-    }
-
     /// The next record. `payload` receives its bytes.
     pub(super) fn next(&mut self, payload: &mut Vec<u8>) -> Option<Entry> {
         loop {
@@ -251,13 +244,12 @@ impl Merge {
                     continue;
                 };
                 let len = u64::from(frame.payload_len);
-                let mode = cursor.header.map_or(WalMode::EveryWrite, |h| h.mode);
                 let segment = cursor.index;
                 // It was read and checked a moment ago; if that fails now, it is gone.
                 if let Ok(bytes) = cursor.bytes(offset + FRAME_BYTES as u64, len) {
                     payload.clear();
                     payload.extend_from_slice(bytes);
-                    entry = Some(Entry { frame, segment, offset, mode });
+                    entry = Some(Entry { frame, segment, offset });
                 }
                 cursor.advance();
             }

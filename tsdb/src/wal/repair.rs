@@ -47,7 +47,7 @@ pub struct ReplayReport {
 /// The damage that a replay found and could not copy: those segments must not be removed.
 pub(super) type Uncopied = BTreeSet<SegmentIndex>;
 
-/// Reads `cursors` in order and hands every record to `apply`.
+/// Reads `cursors` in order and hands every record to `apply`; the first should be `first_seq`.
 ///
 /// # Errors
 /// [`WalError::Aborted`] when `apply` fails.
@@ -55,16 +55,17 @@ pub(super) fn replay(
     fs: &dyn Fs,
     quarantine: &Path,
     cursors: Vec<Cursor>,
+    first_seq: u64,
     apply: &mut dyn FnMut(u64, Record) -> Result<(), BoxError>,
 ) -> Result<(ReplayReport, Uncopied), WalError> {
     let mut report = ReplayReport { segments: cursors.len() as u64, ..ReplayReport::default() };
     let files: Vec<_> = cursors.iter().map(|c| (c.index, c.file.clone())).collect();
     let mut merge = Merge::new(cursors);
-    let mut expected = merge.first_seq();
+    let mut expected = first_seq;
     let (mut payload, mut damage) = (Vec::new(), Vec::new());
     while let Some(entry) = merge.next(&mut payload) {
         let seq = entry.frame.seq;
-        if let Some(first) = expected.filter(|expected| *expected < seq) {
+        if expected < seq {
             if !keeps_what_follows(&merge, &entry) {
                 report.dropped_records = 1;
                 while merge.next(&mut payload).is_some() {
@@ -72,12 +73,12 @@ pub(super) fn replay(
                 }
                 break;
             }
-            report.missing_records += seq - first;
+            report.missing_records += seq - expected;
             if report.gaps.len() < MAX_GAPS {
-                report.gaps.push((first, seq - 1));
+                report.gaps.push((expected, seq - 1));
             }
         }
-        expected = Some(seq + 1);
+        expected = seq + 1;
         report.last_seq = seq;
         match Record::decode(&payload) {
             Ok(record) => {
@@ -125,7 +126,7 @@ pub(super) fn replay(
 /// modes a power cut leaves holes in what was never synced, and those modes promise to lose a
 /// suffix and nothing else; a hole in what was synced is damage and costs only itself.
 fn keeps_what_follows(merge: &Merge, entry: &Entry) -> bool {
-    entry.mode == WalMode::EveryWrite
+    entry.frame.mode == WalMode::EveryWrite
         || entry.frame.durable_before() + 1 >= entry.frame.seq
         || merge.attests(entry, entry.frame.seq - 1)
 }

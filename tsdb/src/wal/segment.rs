@@ -59,8 +59,7 @@ pub(super) struct SegmentHeader {
     /// Names one opening of the log. Nobody outside knows it, so that bytes that a client had
     /// logged cannot pose as a frame.
     pub(super) run: u32,
-    /// Everything below is in earlier segments; everything of this run from here on is in this
-    /// and later ones.
+    /// Everything below was durable in earlier segments when this one was made.
     pub(super) first_seq: u64,
 }
 
@@ -139,6 +138,8 @@ pub(super) struct FrameHeader {
     pub(super) payload_len: u32,
     pub(super) segment: SegmentIndex,
     pub(super) run: u32,
+    /// The mode of the log, here too because a header may be lost.
+    pub(super) mode: WalMode,
     /// How many of the records before this one were not durable when it was written.
     pub(super) unsynced: u32,
     pub(super) seq: u64,
@@ -149,11 +150,11 @@ pub(super) struct FrameHeader {
 impl FrameHeader {
     /// The header of a payload of `payload_len` bytes with checksum `payload_crc`.
     pub(super) fn new(
-        (segment, run): (SegmentIndex, u32),
+        (segment, run, mode): (SegmentIndex, u32, WalMode),
         (seq, unsynced): (u64, u32),
         (payload_len, payload_crc): (u32, u32),
     ) -> Self {
-        let mut header = Self { payload_len, segment, run, unsynced, seq, crc: 0 };
+        let mut header = Self { payload_len, segment, run, mode, unsynced, seq, crc: 0 };
         header.crc = crc_append(payload_crc, &header.encode()[..FRAME_BYTES - 4]);
         header
     }
@@ -162,7 +163,7 @@ impl FrameHeader {
         let mut out = Vec::with_capacity(FRAME_BYTES);
         out.extend_from_slice(&FRAME_MAGIC);
         out.extend_from_slice(&self.payload_len.to_le_bytes());
-        out.extend_from_slice(&[FRAME_KIND_RECORD, 0, 0, 0]);
+        out.extend_from_slice(&[FRAME_KIND_RECORD, mode_number(self.mode), 0, 0]);
         out.extend_from_slice(&self.segment.0.to_le_bytes());
         out.extend_from_slice(&self.run.to_le_bytes());
         out.extend_from_slice(&self.unsynced.to_le_bytes());
@@ -175,11 +176,10 @@ impl FrameHeader {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut rest = Reader::new(bytes.strip_prefix(&FRAME_MAGIC)?);
         let payload_len = rest.u32_le()?;
-        if rest.take(4)? != [FRAME_KIND_RECORD, 0, 0, 0] {
-            return None;
-        }
+        let [FRAME_KIND_RECORD, mode, 0, 0] = *rest.take(4)? else { return None };
         Some(Self {
             payload_len,
+            mode: mode_from_number(mode)?,
             segment: SegmentIndex(rest.u32_le()?),
             run: rest.u32_le()?,
             unsynced: rest.u32_le()?,
@@ -249,7 +249,8 @@ mod tests {
     #[test]
     fn a_frame_notices_every_flipped_bit_of_header_and_payload() {
         let payload = b"payload";
-        let frame = FrameHeader::new((SegmentIndex(3), 9), (78, 2), (7, crc(payload)));
+        let frame =
+            FrameHeader::new((SegmentIndex(3), 9, WalMode::Periodic), (78, 2), (7, crc(payload)));
         assert_eq!(FrameHeader::decode(&frame.encode()), Some(frame));
         assert!(frame.covers(payload) && frame.durable_before() == 75);
         let whole: Vec<u8> = frame.encode().iter().chain(payload).copied().collect();

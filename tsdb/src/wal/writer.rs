@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::WalMode;
 use super::segment::{FRAME_BYTES, FrameHeader, HEADER_BYTES, SegmentHeader, SegmentIndex};
+use super::{Position, WalMode};
 use crate::encoding::crc;
 use crate::fs::{Fs, FsFile};
 
@@ -162,19 +162,17 @@ impl Writer {
             .inspect_err(|_| self.abandon())
     }
 
-    /// Makes everything durable and lets the next record begin a segment, whose index it returns.
+    /// Makes everything durable and lets the next record begin a segment.
     ///
     /// # Errors
     /// As [`Writer::flush`].
-    pub(super) fn cut(&mut self) -> io::Result<SegmentIndex> {
+    pub(super) fn cut(&mut self) -> io::Result<Position> {
         self.flush(true)?;
-        match &self.current {
-            Some(open) if !open.has_records => Ok(open.index),
-            _ => {
-                self.current = None;
-                Ok(self.next_index)
-            }
+        if self.current.as_ref().is_some_and(|open| open.has_records) {
+            self.current = None;
         }
+        let segment = self.current.as_ref().map_or(self.next_index, |open| open.index);
+        Ok(Position { segment, seq: self.durable_seq + 1 })
     }
 
     fn try_flush(&mut self, sync: bool) -> io::Result<()> {
@@ -226,7 +224,7 @@ impl Writer {
             }
             let unsynced = record.seq - 1 - self.durable_seq;
             let frame = FrameHeader::new(
-                (open.index, self.run),
+                (open.index, self.run, self.mode),
                 (record.seq, u32::try_from(unsynced).unwrap_or(u32::MAX)),
                 (
                     u32::try_from(record.payload.len()).expect("limited when enqueued"),
