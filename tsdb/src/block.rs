@@ -21,6 +21,7 @@ use crate::postings::{Postings, PostingsSource, VisitValue, resolve};
 
 mod cache;
 mod columns;
+pub mod directory;
 mod intern;
 pub mod meta;
 mod pages;

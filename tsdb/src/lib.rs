@@ -11,6 +11,7 @@ pub mod encoding;
 pub mod fs;
 pub mod head;
 pub mod lock;
+pub mod manifest;
 pub mod postings;
 pub mod query;
 pub mod wal;
