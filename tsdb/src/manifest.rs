@@ -218,11 +218,11 @@ impl Manifest {
     ///
     /// # Errors
     /// [`ManifestError`].
-    pub fn open(fs: Arc<dyn Fs>, dir: &Path) -> Result<Self, ManifestError> {
+    pub fn open(fs: &Arc<dyn Fs>, dir: &Path) -> Result<Self, ManifestError> {
         let path = dir.join(FILE_NAME);
         let io = |source| ManifestError::Io { path: path.clone(), source };
         let mut manifest = Self {
-            fs: Arc::clone(&fs),
+            fs: Arc::clone(fs),
             dir: dir.to_owned(),
             file: None,
             state: State::default(),

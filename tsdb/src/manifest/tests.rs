@@ -6,7 +6,8 @@ use super::*;
 use crate::fs::std::StdFs;
 
 fn open(dir: &Path) -> Result<Manifest, ManifestError> {
-    Manifest::open(Arc::new(StdFs), dir)
+    let fs: Arc<dyn Fs> = Arc::new(StdFs);
+    Manifest::open(&fs, dir)
 }
 
 fn id(n: u64) -> BlockId {
