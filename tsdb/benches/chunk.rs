@@ -144,7 +144,7 @@ fn cpu_time(iterations: u64, mut work: impl FnMut()) -> Duration {
     for _ in 0..iterations {
         work();
     }
-    now() - start
+    now().saturating_sub(start)
 }
 
 fn speeds(c: &mut Criterion) {

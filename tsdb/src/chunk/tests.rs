@@ -176,18 +176,18 @@ fn the_bytes_of_each_encoding_are_frozen() {
     check("3ff8", &|out| assert_eq!(encode(&[1.5; 3], out), Encoding::Constant));
     check("3ff00000000000006c03b01f019ffd", &|out| xor::encode(&[1.0, 1.0, 1.5, 1.25, -7.0], out));
     check("0000018bcfe56800e03a9883", &|out| {
-        times::encode(&[1_700_000_000_000, 1_700_000_015_000, 1_700_000_030_003], out)
+        times::encode(&[1_700_000_000_000, 1_700_000_015_000, 1_700_000_030_003], out);
     });
     let stale = f64::from_bits(STALE_NAN);
     let decimals = [0.1, 0.2, stale, 0.5, 1.1, -0.0, 0.9];
     check("c101020105000000000000008001020402c630", &|out| {
-        assert!(decimal::encode(&decimals, out))
+        assert!(decimal::encode(&decimals, out));
     });
     check("030606020804d0", &|out| {
-        assert!(decimal::encode(&[3.0 * 0.001, 11.0 * 0.001, 5.0 * 0.001], out))
+        assert!(decimal::encode(&[3.0 * 0.001, 11.0 * 0.001, 5.0 * 0.001], out));
     });
     check("300680808080808080f07f81808080808080f07f0100", &|out| {
-        decimal::encode_bits(&[1.0, -1.0], out)
+        decimal::encode_bits(&[1.0, -1.0], out);
     });
     let rare: Vec<i64> = (0..40).map(|i| i64::from(i / 20 == 1)).collect();
     check("01004001021380", &|out| pfor::encode(&rare, out));
