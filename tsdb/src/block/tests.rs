@@ -130,6 +130,26 @@ fn a_block_gives_back_what_was_written() {
     assert_eq!(read_all(&block, 0, i64::MAX).unwrap(), clipped(&model, 0, i64::MAX));
 }
 
+/// `BLESS=1` writes the fixture anew, which only a new format version may.
+#[test]
+fn the_bytes_of_version_1_are_frozen_and_open() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1/blocks");
+    let dir = tempfile::tempdir().unwrap();
+    let model = small();
+    let meta = write(dir.path(), &model);
+    let (made, kept) = (dir.path().join(meta.id.to_string()), fixture.join(meta.id.to_string()));
+    for name in [META_FILE, CHUNKS_FILE, INDEX_FILE] {
+        if std::env::var_os("BLESS").is_some() {
+            fs::create_dir_all(&kept).unwrap();
+            fs::copy(made.join(name), kept.join(name)).unwrap();
+        }
+        assert!(fs::read(made.join(name)).unwrap() == fs::read(kept.join(name)).unwrap(), "{name}");
+    }
+    let block = open(&fixture, &meta).unwrap();
+    block.verify().unwrap();
+    assert_eq!(read_all(&block, 0, i64::MAX).unwrap(), clipped(&model, 0, i64::MAX));
+}
+
 #[test]
 fn series_of_a_target_share_their_times() {
     let dir = tempfile::tempdir().unwrap();

@@ -75,7 +75,7 @@ impl Db {
         }
         fs.sync_dir(dir)?;
         let lock = DirLock::acquire(&*fs, dir)?;
-        let manifest = Manifest::open(&fs, dir)?;
+        let manifest = Manifest::open(Arc::clone(&fs), dir)?;
         let state = manifest.state().clone();
         let mut report = OpenReport::default();
 
