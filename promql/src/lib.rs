@@ -6,6 +6,7 @@
 pub mod annotations;
 pub mod ast;
 pub mod elementary;
+pub mod fold;
 pub mod functions;
 pub mod histogram;
 pub mod number;
