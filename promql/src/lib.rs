@@ -5,4 +5,10 @@
 
 pub mod annotations;
 pub mod ast;
+pub mod elementary;
+pub mod fold;
 pub mod functions;
+pub mod histogram;
+pub mod number;
+pub mod quantile;
+pub mod sum;
