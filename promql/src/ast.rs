@@ -396,6 +396,11 @@ impl AggregateOp {
     pub const fn experimental(self) -> bool {
         matches!(self, Self::Limitk | Self::LimitRatio)
     }
+
+    /// Whether the result's series are series of the input, labels and all, instead of groups.
+    pub const fn keeps_series(self) -> bool {
+        matches!(self, Self::Topk | Self::Bottomk | Self::Limitk | Self::LimitRatio)
+    }
 }
 
 /// `lhs op bool on (...) group_left (...) fill (...) rhs`.
