@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::ast::Pos;
+use crate::functions::notes::{self, Operation};
+use crate::histogram::arithmetic::Outcome;
 
 /// What is said once per text and place: identical annotations merge.
 #[derive(Debug, Clone, Default)]
@@ -71,6 +73,16 @@ impl Annotations {
     /// Adds the monotonicity info; `text` is what stands before `, from buckets`.
     pub fn monotonicity(&mut self, text: impl Into<String>, pos: Pos, numbers: Monotonicity) {
         self.add(Severity::Info, text.into(), pos, Some(numbers));
+    }
+
+    /// Adds what the addition or subtraction of histograms had to say.
+    pub fn histogram_outcome(&mut self, outcome: Outcome, operation: Operation, pos: Pos) {
+        if outcome.conflicting_resets {
+            self.warn(notes::conflicting_resets(operation), pos);
+        }
+        if outcome.mismatched_bounds {
+            self.info(notes::mismatched_bounds(operation), pos);
+        }
     }
 
     fn add(&mut self, severity: Severity, text: String, pos: Pos, numbers: Option<Monotonicity>) {

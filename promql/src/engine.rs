@@ -8,9 +8,8 @@ use model::{
 };
 
 use crate::annotations::Annotations;
-use crate::ast::{Ast, ValueType};
-use crate::eval::{self, Steps};
-use crate::plan::Plan;
+use crate::ast::Ast;
+use crate::eval::run::{When, run};
 
 /// What holds for every query of an [`Engine`].
 #[derive(Debug, Clone)]
@@ -29,8 +28,6 @@ pub struct EngineOptions {
     pub delayed_name_removal: bool,
     /// `type-and-unit-labels`: `__type__` says whether a metric is a counter.
     pub type_and_unit_labels: bool,
-    /// What the parser lets through.
-    pub features: Features,
 }
 
 impl Default for EngineOptions {
@@ -43,7 +40,6 @@ impl Default for EngineOptions {
             default_subquery_step_ms: 60_000,
             delayed_name_removal: false,
             type_and_unit_labels: false,
-            features: Features::default(),
         }
     }
 }
@@ -220,4 +216,40 @@ pub struct QueryResult {
 pub struct Engine {
     /// What holds for every query.
     pub options: EngineOptions,
+}
+
+impl Engine {
+    /// An engine with these options.
+    pub const fn new(options: EngineOptions) -> Self {
+        Self { options }
+    }
+
+    /// Evaluates `ast` at one time.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub fn instant_ast(
+        &self,
+        queryable: &dyn Queryable,
+        ast: &Ast,
+        t_ms: i64,
+        context: &QueryContext,
+    ) -> Result<QueryResult, QueryError> {
+        run(&self.options, queryable, ast, When::Instant { t_ms }, context)
+    }
+
+    /// Evaluates `ast` at `start_ms`, `start_ms + step_ms` and so on, up to and with `end_ms`.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub fn range_ast(
+        &self,
+        queryable: &dyn Queryable,
+        ast: &Ast,
+        (start_ms, end_ms, step_ms): (i64, i64, i64),
+        context: &QueryContext,
+    ) -> Result<QueryResult, QueryError> {
+        let when = When::Range { start_ms, end_ms, step_ms };
+        run(&self.options, queryable, ast, when, context)
+    }
 }

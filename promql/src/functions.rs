@@ -3,6 +3,7 @@
 
 pub mod dispatch;
 pub mod math;
+pub mod natural;
 pub mod notes;
 pub mod over_time;
 pub mod rate;

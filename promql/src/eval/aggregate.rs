@@ -33,7 +33,7 @@ pub(crate) fn build<'q>(
     let source = super::build(query, aggregate.expr, steps, state)?;
     let pos = query.ast.pos(aggregate.expr);
     let input = Input { aggregate, source, steps: steps.count, pos };
-    let mut param = |state: &mut State| {
+    let param = |state: &mut State| {
         let id = aggregate.param.expect("the type checker asks for a parameter");
         Ok::<_, QueryError>((scalar::eval(query, id, steps, state)?, query.ast.pos(id)))
     };

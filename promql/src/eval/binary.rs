@@ -104,16 +104,12 @@ impl<'q> Chain<'q> {
                 self.open_link(link, state)?;
                 continue;
             }
-            let mut stages = std::mem::take(&mut self.stages);
             self.open_link(link, state)?;
-            std::mem::swap(&mut stages, &mut self.stages);
-            let mut out = Vec::new();
-            for mut stage in stages {
-                out = match rows.take() {
+            for mut stage in std::mem::take(&mut self.stages) {
+                rows = Some(match rows.take() {
                     None => run_source(self.source.take(), stage.as_mut(), state)?,
                     Some(rows) => run_rows(rows, stage.as_mut(), state)?,
-                };
-                rows = Some(std::mem::take(&mut out));
+                });
             }
             let kept = rows.as_deref().unwrap_or_default();
             let samples = kept.iter().map(Row::samples).sum();

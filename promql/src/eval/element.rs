@@ -4,6 +4,7 @@ use super::merge::{Equal, Merge};
 use super::{Operator, Query, Row, Rows, State, Steps};
 use crate::ast::NodeId;
 use crate::engine::QueryError;
+use crate::histogram::arithmetic;
 
 /// What is done to each row.
 pub(crate) type Change<'q> = Box<dyn FnMut(&mut Row, &mut State) -> Result<(), QueryError> + 'q>;
@@ -94,7 +95,7 @@ pub(crate) fn build_unary<'q>(
     nameless(query, id, steps, state, |row, _| {
         row.floats.iter_mut().for_each(|v| *v = -*v);
         for h in row.histograms.iter_mut().flatten() {
-            *h = std::sync::Arc::new(super::operand::scaled(h, -1.0));
+            *h = std::sync::Arc::new(arithmetic::product(h, -1.0));
         }
         Ok(())
     })

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use model::FloatHistogram;
+use model::{CounterResetHint, FloatHistogram};
 
 use super::{Cell, Row, State};
 use crate::ast::{BinaryOp, Pos};
-use crate::functions::notes::{self, Operation};
-use crate::functions::math;
+use crate::functions::notes::Operation;
+use crate::histogram::{IncompatibleSchemas, arithmetic, compare, trim};
 
 /// The operation on floats; a comparison answers 1 or 0.
 pub(crate) fn float_op(op: BinaryOp) -> fn(f64, f64) -> f64 {
@@ -21,7 +21,7 @@ pub(crate) fn float_op(op: BinaryOp) -> fn(f64, f64) -> f64 {
         BinaryOp::Mul => |a, b| a * b,
         BinaryOp::Div => |a, b| a / b,
         BinaryOp::Mod => |a, b| a % b,
-        BinaryOp::Pow => math::pow,
+        BinaryOp::Pow => f64::powf,
         BinaryOp::Atan2 => f64::atan2,
         BinaryOp::Eql => |a, b| number(a == b),
         BinaryOp::Neq => |a, b| number(a != b),
@@ -137,14 +137,14 @@ impl Operator {
             }
             (Cell::Histogram(a), Cell::Histogram(b)) => self.histograms(a, b, state),
             (Cell::Histogram(h), Cell::Float(v)) => match self.op {
-                BinaryOp::Mul => Outcome::Histogram(Arc::new(scaled(h, v))),
-                BinaryOp::Div => Outcome::Histogram(Arc::new(divided(h, v))),
-                BinaryOp::TrimUpper => Outcome::Histogram(trimmed(h, v, true)),
-                BinaryOp::TrimLower => Outcome::Histogram(trimmed(h, v, false)),
+                BinaryOp::Mul => Outcome::Histogram(Arc::new(arithmetic::product(h, v))),
+                BinaryOp::Div => Outcome::Histogram(Arc::new(arithmetic::quotient(h, v))),
+                BinaryOp::TrimUpper => Outcome::Histogram(Arc::new(trim::trim(h, v, trim::Keep::Below))),
+                BinaryOp::TrimLower => Outcome::Histogram(Arc::new(trim::trim(h, v, trim::Keep::Above))),
                 _ => self.incompatible("histogram", "float", state),
             },
             (Cell::Float(v), Cell::Histogram(h)) => match self.op {
-                BinaryOp::Mul => Outcome::Histogram(Arc::new(scaled(h, v))),
+                BinaryOp::Mul => Outcome::Histogram(Arc::new(arithmetic::product(h, v))),
                 _ => self.incompatible("float", "histogram", state),
             },
             (Cell::Float(_), Cell::Float(_)) => self.incompatible("float", "float", state),
@@ -169,7 +169,7 @@ impl Operator {
         b: &Arc<FloatHistogram>,
         state: &mut State,
     ) -> Outcome {
-        let equal = || a.equals(b);
+        let equal = || compare::equals(a, b);
         match self.op {
             BinaryOp::Eql | BinaryOp::Neq => {
                 let holds = equal() == (self.op == BinaryOp::Eql);
@@ -181,6 +181,31 @@ impl Operator {
             }
             BinaryOp::Add | BinaryOp::Sub => self.sum(a, b, state),
             _ => self.incompatible("histogram", "histogram", state),
+        }
+    }
+
+    fn sum(&self, a: &FloatHistogram, b: &FloatHistogram, state: &mut State) -> Outcome {
+        let subtract = self.op == BinaryOp::Sub;
+        let operation = if subtract { Operation::Subtraction } else { Operation::Addition };
+        let result = if subtract {
+            arithmetic::difference(a, b)
+        } else {
+            arithmetic::sum(a, b)
+        };
+        match result {
+            Err(IncompatibleSchemas) => {
+                let op = self.op.as_str();
+                let text = format!("incompatible bucket layout encountered for binary operator {op}");
+                state.annotations.warn(text, self.pos);
+                Outcome::Nothing
+            }
+            Ok((mut h, outcome)) => {
+                state.annotations.histogram_outcome(outcome, operation, self.pos);
+                if subtract {
+                    h.hint = CounterResetHint::Gauge;
+                }
+                Outcome::Histogram(Arc::new(h))
+            }
         }
     }
 }

@@ -225,22 +225,13 @@ impl Row {
             + self.floats.capacity() * 8
             + self.present.heap_bytes()
             + self.histograms.capacity() * 8;
-        own as u64 + self.histograms.iter().flatten().map(|h| histogram_bytes(h)).sum::<u64>()
+        own as u64 + self.histograms.iter().flatten().map(|h| 16 * histogram_samples(h)).sum::<u64>()
     }
-}
-
-fn histogram_bytes(h: &FloatHistogram) -> u64 {
-    let parts = h.positive_spans.len()
-        + h.negative_spans.len()
-        + h.positive_buckets.len()
-        + h.negative_buckets.len()
-        + h.custom_values.len();
-    168 + 8 * parts as u64
 }
 
 /// How many samples a histogram counts for (contract 3.6).
 pub(crate) fn histogram_samples(h: &FloatHistogram) -> u64 {
-    (histogram_bytes(h) + 8) / 16
+    crate::histogram::samples(h) as u64
 }
 
 #[cfg(test)]

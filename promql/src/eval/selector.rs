@@ -51,7 +51,7 @@ pub(crate) fn build<'q>(
     let facts = query.plan.node(id);
     let references = References::new(steps, facts.at_ms, facts.offset_ms);
     if selector.smoothed {
-        return super::range::build_smoothed(query, selector, references, state);
+        return Err(QueryError::execution("smoothed instant selectors are not supported"));
     }
     let lookback_ms = query.lookback_ms;
     let span = (references.first().saturating_sub(lookback_ms).saturating_add(1), references.last());

@@ -10,7 +10,8 @@ use super::group::Groups;
 use crate::engine::QueryError;
 use crate::eval::state::Held;
 use crate::eval::{Operator, Row, State};
-use crate::{histogram, number};
+use crate::histogram::print;
+use crate::number;
 
 /// The operator of `count_values`.
 pub(super) struct CountValues<'q> {
@@ -58,7 +59,7 @@ impl<'q> CountValues<'q> {
             }
             for (step, h) in row.histograms.iter().enumerate() {
                 if let Some(h) = h {
-                    let text = histogram::display(h);
+                    let text = print::to_text(h);
                     let at = counts.row(group, &text, row.steps(), &mut self.held, state)?;
                     counts.count(at, step, row.drop_name);
                 }

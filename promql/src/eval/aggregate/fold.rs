@@ -6,10 +6,13 @@ use model::FloatHistogram;
 
 use super::Input;
 use super::group::Groups;
+use crate::ast::Pos;
 use crate::engine::QueryError;
 use crate::eval::state::Held;
 use crate::eval::{Bits, Operator, Row, State};
 use crate::functions::notes::{self, Operation};
+use crate::histogram::IncompatibleSchemas;
+use crate::histogram::arithmetic::{self, HistogramMean};
 use crate::sum;
 
 /// How one aggregation folds the floats of a row into the steps of its group.
@@ -273,10 +276,25 @@ struct Folded<A> {
 }
 
 /// The histograms of one group at one step.
-struct HistogramSum {
-    sum: crate::histogram::Accumulator,
+enum HistogramSum {
+    Sum(arithmetic::HistogramSum),
+    Mean(HistogramMean),
     /// Exponential and custom buckets met: there is no result.
-    mixed: bool,
+    Mixed,
+}
+
+impl HistogramSum {
+    fn new(kind: Histograms) -> Self {
+        if kind == Histograms::Mean { Self::Mean(HistogramMean::default()) } else { Self::Sum(arithmetic::HistogramSum::default()) }
+    }
+
+    fn add(&mut self, h: &FloatHistogram) -> Result<(), IncompatibleSchemas> {
+        match self {
+            Self::Sum(sum) => sum.add(h),
+            Self::Mean(mean) => mean.add(h),
+            Self::Mixed => Ok(()),
+        }
+    }
 }
 
 /// The operator of a fold.
@@ -285,6 +303,8 @@ pub(super) struct Fold<'q, A> {
     groups: Groups<'q>,
     folded: std::vec::IntoIter<Folded<A>>,
     next: usize,
+    /// The place of the aggregated expression.
+    pos: Pos,
     held: Held,
 }
 
@@ -296,6 +316,7 @@ impl<'q, A: Accumulator> Fold<'q, A> {
             groups,
             folded: Vec::new().into_iter(),
             next: 0,
+            pos: Pos::default(),
             held: Held::default(),
         }
     }
@@ -326,10 +347,7 @@ impl<'q, A: Accumulator> Fold<'q, A> {
             state.worked(row.steps() as u64)?;
             state.recycle(row);
         }
-        let pos = input.pos;
-        for group in &mut folded {
-            drop_mixed(group, pos, state);
-        }
+        self.pos = input.pos;
         self.folded = folded.into_iter();
         Ok(())
     }
@@ -357,45 +375,42 @@ fn fold_histograms<A: Accumulator>(
                     let bytes = input.steps * size_of::<Option<HistogramSum>>();
                     state.hold(held, 0, bytes as u64)?;
                 }
-                add_histogram(&mut group.histograms[step], h, A::HISTOGRAMS, held, state)?;
+                let slot = &mut group.histograms[step];
+                if slot.is_none() {
+                    let samples = crate::histogram::samples(h) as u64;
+                    state.hold(held, samples, samples * 16)?;
+                }
+                let sum = slot.get_or_insert_with(|| HistogramSum::new(A::HISTOGRAMS));
+                if sum.add(h).is_err() {
+                    *sum = HistogramSum::Mixed;
+                    let text = notes::mixed_bucket_schemas(row.labels.metric_name());
+                    state.annotations.warn(text, input.pos);
+                }
             }
         }
     }
     Ok(())
 }
 
-fn add_histogram(
-    slot: &mut Option<HistogramSum>,
-    h: &Arc<FloatHistogram>,
-    kind: Histograms,
-    held: &mut Held,
-    state: &mut State,
-) -> Result<(), QueryError> {
-    match slot {
-        None => {
-            state.hold(held, crate::eval::row::histogram_samples(h), 168)?;
-            let sum = crate::histogram::Accumulator::new(h, kind == Histograms::Mean);
-            *slot = Some(HistogramSum { sum, mixed: false });
-        }
-        Some(sum) if sum.mixed => {}
-        Some(sum) => sum.mixed = sum.sum.add(h).is_err(),
-    }
-    Ok(())
-}
-
-/// Takes out the steps at which floats and histograms, or histograms of both kinds, met.
-fn drop_mixed<A>(group: &mut Folded<A>, pos: crate::ast::Pos, state: &mut State) {
-    for (step, slot) in group.histograms.iter_mut().enumerate() {
+/// Takes the steps at which floats and histograms met out of the group, and turns what is left of
+/// the histograms into `row`.
+fn finish_histograms<A>(group: &mut Folded<A>, row: &mut Row, pos: Pos, state: &mut State) {
+    for (step, slot) in std::mem::take(&mut group.histograms).into_iter().enumerate() {
         let Some(sum) = slot else { continue };
         if group.seen.get(step) {
-            state.annotations.warn(notes::MIXED_AGGREGATION, pos);
+            let text = "encountered a mix of histograms and floats for aggregation";
+            state.annotations.warn(text, pos);
             group.seen.clear(step);
-            *slot = None;
-        } else if sum.mixed {
-            state.annotations.warn(notes::mixed_bucket_schemas(""), pos);
-            *slot = None;
-        } else {
-            sum.sum.annotate(Operation::Aggregation, pos, &mut state.annotations);
+            continue;
+        }
+        let finished = match sum {
+            HistogramSum::Sum(sum) => sum.finish(),
+            HistogramSum::Mean(mean) => mean.finish(),
+            HistogramSum::Mixed => None,
+        };
+        if let Some((h, outcome)) = finished {
+            state.annotations.histogram_outcome(outcome, Operation::Aggregation, pos);
+            row.set_histogram(step, Arc::new(h));
         }
     }
 }
@@ -405,19 +420,14 @@ impl<A: Accumulator> Operator for Fold<'_, A> {
         if let Some(input) = self.input.take() {
             self.fold_all(input, state)?;
         }
-        while let Some(group) = self.folded.next() {
+        while let Some(mut group) = self.folded.next() {
             let labels = self.groups.labels(self.next).clone();
             self.next += 1;
-            let mut row = state.row(labels, group.drop_name, 0);
-            row.floats.resize(group.seen.len(), 0.0);
+            let mut row = state.row(labels, group.drop_name, group.seen.len());
+            finish_histograms(&mut group, &mut row, self.pos, state);
             row.present = group.seen;
             for step in row.present.iter() {
                 row.floats[step] = group.floats.value(step);
-            }
-            for (step, sum) in group.histograms.into_iter().enumerate() {
-                if let Some(sum) = sum {
-                    row.set_histogram(step, Arc::new(sum.sum.finish()));
-                }
             }
             if row.any() {
                 return Ok(Some(row));
