@@ -5,7 +5,9 @@
 
 pub mod annotations;
 pub mod ast;
+pub mod elementary;
 pub mod functions;
+pub mod histogram;
 pub mod number;
 pub mod quantile;
 pub mod sum;
