@@ -9,6 +9,7 @@ use model::{
 
 use crate::annotations::Annotations;
 use crate::ast::Ast;
+use crate::{ParseOptions, parse};
 use crate::eval::run::{When, run};
 
 /// What holds for every query of an [`Engine`].
@@ -28,6 +29,8 @@ pub struct EngineOptions {
     pub delayed_name_removal: bool,
     /// `type-and-unit-labels`: `__type__` says whether a metric is a counter.
     pub type_and_unit_labels: bool,
+    /// What the parser lets through.
+    pub parse: ParseOptions,
 }
 
 impl Default for EngineOptions {
@@ -40,6 +43,7 @@ impl Default for EngineOptions {
             default_subquery_step_ms: 60_000,
             delayed_name_removal: false,
             type_and_unit_labels: false,
+            parse: ParseOptions::default(),
         }
     }
 }
@@ -222,6 +226,38 @@ impl Engine {
     /// An engine with these options.
     pub const fn new(options: EngineOptions) -> Self {
         Self { options }
+    }
+
+    /// Evaluates the query `text` at one time.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub fn instant(
+        &self,
+        queryable: &dyn Queryable,
+        text: &str,
+        t_ms: i64,
+        context: &QueryContext,
+    ) -> Result<QueryResult, QueryError> {
+        self.instant_ast(queryable, &self.parse(text)?, t_ms, context)
+    }
+
+    /// Evaluates the query `text` over a range; see [`Engine::range_ast`].
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub fn range(
+        &self,
+        queryable: &dyn Queryable,
+        text: &str,
+        range_ms: (i64, i64, i64),
+        context: &QueryContext,
+    ) -> Result<QueryResult, QueryError> {
+        self.range_ast(queryable, &self.parse(text)?, range_ms, context)
+    }
+
+    fn parse(&self, text: &str) -> Result<Ast, QueryError> {
+        parse(text, &self.options.parse).map_err(|e| QueryError::Parse(e.to_string()))
     }
 
     /// Evaluates `ast` at one time.

@@ -5,7 +5,6 @@ use regex::Regex;
 
 use super::ScriptError;
 use super::series::{self, Item, SeriesLine};
-use crate::lexer::unquote;
 use crate::parse_duration;
 
 /// One block of a script.
@@ -248,7 +247,7 @@ impl Block<'_> {
             "no_info" => eval.no_info = true,
             "ordered" => eval.ordered = true,
             "string" => {
-                let text = unquote(rest.trim()).map_err(|e| self.error(i, e.to_string()))?;
+                let text = series::unquoted(rest.trim()).map_err(|e| self.error(i, e))?;
                 eval.want = Want::Text(text);
             }
             "range" => {

@@ -27,13 +27,13 @@ pub struct Case {
 /// on, delayed name removal, 10 000 samples. One case for each evaluation, and one for each other
 /// command that failed.
 pub fn run(text: &str) -> Vec<Case> {
-    let parse = ParseOptions::everything();
+    let parse = ParseOptions::all();
     let mut runner = Runner {
         storage: TestStorage::new(),
         engine: Engine::new(EngineOptions {
             max_samples: 10_000,
             delayed_name_removal: true,
-            parse: parse.clone(),
+            parse,
             ..EngineOptions::default()
         }),
         parse,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use model::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Labels, NAME_LABEL, Span};
 
 use crate::histogram::arithmetic;
-use crate::lexer::unquote;
+use crate::ast::Expr;
+use crate::{ParseOptions, parse as parse_query};
 
 /// Most values that one item may stand for; a typo must not fill the memory.
 const MAX_REPEAT: usize = 10_000_000;
@@ -56,7 +57,7 @@ impl<'a> Cursor<'a> {
         let (end, _) = end.ok_or("unterminated string")?;
         let (text, rest) = self.0.split_at(end + 1);
         self.0 = rest;
-        unquote(text).map_err(|e| e.to_string())
+        unquoted(text)
     }
 
     /// A number, signed where `signed`, in decimal or as `Inf` or `NaN`.
@@ -104,6 +105,15 @@ impl<'a> Cursor<'a> {
             return Err(format!("{n} repetitions, limit {MAX_REPEAT}"));
         }
         Ok(Some(n))
+    }
+}
+
+/// The value of a string in quotes, which is a query of its own.
+pub(super) fn unquoted(text: &str) -> Result<String, String> {
+    let ast = parse_query(text, &ParseOptions::default()).map_err(|e| e.to_string())?;
+    match ast.expr(ast.root()) {
+        Expr::String(value) => Ok(value.clone()),
+        _ => Err(format!("{text:?} is no string")),
     }
 }
 
