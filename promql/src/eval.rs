@@ -14,9 +14,9 @@ pub(crate) mod aggregate;
 pub(crate) mod binary;
 pub(crate) mod call;
 pub(crate) mod element;
-//X pub(crate) mod histogram;
-//X pub(crate) mod info;
-//X pub(crate) mod label;
+pub(crate) mod histogram;
+pub(crate) mod info;
+pub(crate) mod label;
 pub(crate) mod matching;
 pub(crate) mod merge;
 pub(crate) mod names;
@@ -28,6 +28,7 @@ pub(crate) mod row;
 pub(crate) mod run;
 pub(crate) mod scalar;
 pub(crate) mod selector;
+pub(crate) mod smoothed;
 pub(crate) mod sort;
 pub(crate) mod state;
 pub(crate) mod subquery;
@@ -69,10 +70,6 @@ impl Steps {
     #[expect(clippy::cast_possible_wrap, reason = "the count came from an i64")]
     pub(crate) const fn at(&self, step: usize) -> i64 {
         self.start_ms + step as i64 * self.step_ms
-    }
-
-    pub(crate) const fn last_ms(&self) -> i64 {
-        self.at(self.count - 1)
     }
 }
 

@@ -1,13 +1,13 @@
 //! `absent` and `absent_over_time`: one row where there is nothing else.
 
-use hashbrown::HashMap;
-use model::{Labels, MatchOp, NAME_LABEL};
+use model::Labels;
 
 use super::range::RangeVector;
 use super::windows::Windows;
 use super::{Bits, Operator, Query, Row, Rows, State, Steps};
 use crate::ast::{Expr, NodeId};
 use crate::engine::QueryError;
+use crate::functions::label;
 
 /// What must have no sample.
 enum Input<'q> {
@@ -49,13 +49,7 @@ fn labels(query: &Query<'_>, id: NodeId) -> Labels {
         id = *selector;
     }
     let Expr::Vector(selector) = query.ast.expr(id) else { return Labels::empty() };
-    let mut values: HashMap<&str, Option<&str>> = HashMap::new();
-    for m in selector.matchers.iter().filter(|m| m.name != NAME_LABEL) {
-        let pinned = (m.op == MatchOp::Eq).then_some(m.value.as_str());
-        values.entry(&m.name).and_modify(|v| *v = None).or_insert(pinned);
-    }
-    Labels::from_pairs(values.into_iter().filter_map(|(n, v)| Some((n, v?))))
-        .expect("the names are keys of a map")
+    label::absent(&selector.matchers)
 }
 
 impl Input<'_> {
@@ -69,7 +63,7 @@ impl Input<'_> {
                 }
             }
             Self::Range(vector) => {
-                let RangeVector { source, references, range_ms } = vector;
+                let RangeVector { source, references, reach, .. } = vector;
                 let (mut floats, mut histograms) = (Windows::default(), Windows::default());
                 while source.next(state)?.is_some() {
                     let s = source.series();
@@ -78,14 +72,14 @@ impl Input<'_> {
                         s.times.len(),
                         s.generation,
                         references,
-                        *range_ms,
+                        *reach,
                     );
                     if anew {
                         mark(&floats, seen);
                     }
                     let h = s.histograms;
                     if !h.is_empty() {
-                        histograms.update(|i| h[i].0, h.len(), None, references, *range_ms);
+                        histograms.update(|i| h[i].0, h.len(), None, references, *reach);
                         mark(&histograms, seen);
                     }
                 }

@@ -5,7 +5,7 @@ use super::merge::{Equal, Merge};
 use super::scalar::{self, Scalars};
 use super::selector::{self, seconds};
 use super::{Cell, Operator, Query, Row, Rows, State, Steps};
-use super::{absent, range, range_function};
+use super::{absent, histogram, info, label, range, range_function};
 use crate::ast::{Expr, NodeId, Pos, ValueType};
 use crate::engine::QueryError;
 use crate::functions::{Function, dispatch, math};
@@ -122,7 +122,10 @@ fn build_other<'q>(
         "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => {
             super::sort::build(call, id, name, state)
         }
-        _ => Err(QueryError::Execution(format!("{name} is not there yet"))),
+        "label_replace" => label::replace(call, state),
+        "label_join" => label::join(call, state),
+        "info" => info::build(call, state),
+        _ => histogram::build(call, name, state),
     }
 }
 
@@ -144,6 +147,11 @@ fn build_range<'q>(
         }
     }
     let vector = vector.expect("the type checker asks for a range vector");
+    let kernel = match vector.modifier {
+        None => kernel,
+        Some(modifier) => dispatch::extended_kernel(name, modifier)
+            .ok_or_else(|| QueryError::Execution(modifier.refusal(name)))?,
+    };
     Ok(range_function::build(query, name, kernel, vector, scalars, (pos, one_name)))
 }
 

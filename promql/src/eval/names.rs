@@ -9,10 +9,7 @@ pub(crate) fn is_metadata_label(name: &str) -> bool {
     name.starts_with("__") && matches!(name, NAME_LABEL | "__type__" | "__unit__")
 }
 
-/// `labels` without name, type and unit.
-pub(crate) fn without_name(labels: &Labels) -> Labels {
-    labels.filtered(|name| !is_metadata_label(name))
-}
+pub(crate) use crate::functions::label::without_name;
 
 impl Query<'_> {
     /// Removes the name of `row`, or marks it for removal.

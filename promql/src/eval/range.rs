@@ -5,9 +5,11 @@ use std::sync::Arc;
 use model::{FloatHistogram, HistogramValue, Labels, SeriesBuf, SeriesSet, is_stale};
 
 use super::state::Held;
+use super::windows::Reach;
 use super::{Query, References, State, Steps, selector, subquery};
-use crate::ast::{Expr, NodeId};
+use crate::ast::{Expr, NodeId, VectorSelector};
 use crate::engine::QueryError;
+use crate::functions::rate::extended::Modifier;
 
 /// A histogram with its time.
 pub(crate) type TimedHistogram = (i64, Arc<FloatHistogram>);
@@ -36,6 +38,18 @@ pub(crate) struct RangeVector<'q> {
     pub(crate) source: Box<dyn RangeSource + 'q>,
     pub(crate) references: References,
     pub(crate) range_ms: i64,
+    /// What a window reads; more than the range where it is anchored or smoothed.
+    pub(crate) reach: Reach,
+    pub(crate) modifier: Option<Modifier>,
+}
+
+/// The modifier of a selector.
+pub(crate) const fn modifier(selector: &VectorSelector) -> Option<Modifier> {
+    match (selector.anchored, selector.smoothed) {
+        (true, _) => Some(Modifier::Anchored),
+        (_, true) => Some(Modifier::Smoothed),
+        _ => None,
+    }
 }
 
 /// The range vector that node `id` is.
@@ -49,13 +63,21 @@ pub(crate) fn build<'q>(
     let facts = query.plan.node(id);
     let references = References::new(steps, facts.at_ms, facts.offset_ms);
     let range_ms = facts.range_ms;
+    let mut reach = Reach { before_ms: range_ms, after_ms: 0 };
+    let mut kind = None;
     let source: Box<dyn RangeSource + 'q> = match query.ast.expr(id) {
         Expr::Matrix { selector, .. } => {
             let Expr::Vector(inner) = query.ast.expr(*selector) else {
                 unreachable!("the parser puts a selector into a matrix")
             };
-            let start = references.first().saturating_sub(range_ms).saturating_add(1);
-            let span = (start, references.last());
+            kind = modifier(inner);
+            if kind.is_some() {
+                reach.before_ms = reach.before_ms.saturating_add(query.lookback_ms);
+            }
+            if kind == Some(Modifier::Smoothed) {
+                reach.after_ms = query.lookback_ms;
+            }
+            let span = reach.span(&references);
             let set = selector::select(query, *selector, inner, span, range_ms, state)?;
             Box::new(Stored::new(set))
         }
@@ -64,7 +86,7 @@ pub(crate) fn build<'q>(
         }
         _ => unreachable!("the type checker lets only range vectors through here"),
     };
-    Ok(RangeVector { source, references, range_ms })
+    Ok(RangeVector { source, references, range_ms, reach, modifier: kind })
 }
 
 /// Series of storage. Without stale markers their floats are handed on where they lie.

@@ -24,6 +24,8 @@ pub(crate) struct RangeFunction<'q> {
     vector: RangeVector<'q>,
     kernel: RangeKernel,
     fast: Fast,
+    /// The function makes sense for counters alone: `rate` and `increase`.
+    of_counter: bool,
     args: Vec<Scalars>,
     /// The place of the range vector, for annotations.
     pos: Pos,
@@ -81,12 +83,14 @@ pub(crate) fn build<'q>(
     (pos, one_name): (Pos, bool),
 ) -> Rows<'q> {
     let steps = vector.references.steps.count;
+    let vector_is_plain = vector.modifier.is_none();
     let ends_ms = (0..steps).map(|step| vector.references.at(step)).collect();
     let function = Box::new(RangeFunction {
         query,
         vector,
         kernel,
-        fast: fast(name),
+        fast: if vector_is_plain { fast(name) } else { Fast::No },
+        of_counter: matches!(name, "rate" | "increase"),
         args,
         pos,
         floats: Windows::default(),
@@ -104,13 +108,13 @@ impl RangeFunction<'_> {
     /// Computes the current series into `row`.
     fn compute(&mut self, row: &mut Row, state: &mut State) -> Result<(), QueryError> {
         let series = self.vector.source.series();
-        let (references, range_ms) = (&self.vector.references, self.vector.range_ms);
+        let RangeVector { references, range_ms, reach, .. } = &self.vector;
         let times = series.times;
         let anew =
-            self.floats.update(|i| times[i], times.len(), series.generation, references, range_ms);
+            self.floats.update(|i| times[i], times.len(), series.generation, references, *reach);
         if !series.histograms.is_empty() {
             let h = series.histograms;
-            self.histograms.update(|i| h[i].0, h.len(), None, references, range_ms);
+            self.histograms.update(|i| h[i].0, h.len(), None, references, *reach);
             state.stats.queryable_samples += self.histograms.seen();
         }
         state.stats.queryable_samples += self.floats.seen();
@@ -144,7 +148,7 @@ impl RangeFunction<'_> {
                 if anew || plan.is_none() {
                     let bounds = self.floats.bounds();
                     *plan =
-                        Some(RowPlan::new(*kind, times, bounds, &self.scratch.ends_ms, range_ms));
+                        Some(RowPlan::new(*kind, times, bounds, &self.scratch.ends_ms, *range_ms));
                 }
                 let plan = plan.as_ref().expect("made just now");
                 plan.run(series.values, &mut self.scratch.resets, &mut row.floats);
@@ -159,7 +163,7 @@ impl RangeFunction<'_> {
 
     /// The info that `rate` and `increase` leave once per series.
     fn note_counter(&self, labels: &Labels, row: &Row, state: &mut State) {
-        if matches!(self.fast, Fast::Row(kind, _) if kind.is_counter())
+        if self.of_counter
             && row.present.any()
             && let Some(text) =
                 notes::maybe_not_a_counter(labels, self.query.options.type_and_unit_labels)

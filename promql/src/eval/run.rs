@@ -13,6 +13,8 @@ use crate::engine::{
     EngineOptions, MatrixSeries, QueryContext, QueryError, QueryResult, SampleValue, Value,
     VectorSample,
 };
+use crate::functions::rate::extended;
+use crate::functions::window::Window;
 use crate::plan::Plan;
 
 /// The time or the times of a query, ms.
@@ -176,6 +178,24 @@ fn raw_matrix(
     let mut out = Vec::new();
     while let Some((labels, drop_name)) = vector.source.next(state)? {
         let series = vector.source.series();
+        if let Some(modifier) = vector.modifier {
+            let window = Window {
+                times: series.times,
+                values: series.values,
+                histograms: &[],
+                start_ms,
+                end_ms,
+                step_ms: end_ms,
+            };
+            let (mut times, mut values) = (Vec::new(), Vec::new());
+            extended::bare_points(&window, modifier, &mut times, &mut values);
+            if !times.is_empty() {
+                state.hold(&mut held, times.len() as u64, times.len() as u64 * 16)?;
+                let floats = times.into_iter().zip(values).collect();
+                out.push(MatrixSeries { labels, floats, histograms: Vec::new() });
+            }
+            continue;
+        }
         let inside = |t_ms: i64| t_ms > start_ms && t_ms <= end_ms;
         let floats: Vec<(i64, f64)> = series
             .times

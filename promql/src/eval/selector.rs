@@ -51,7 +51,7 @@ pub(crate) fn build<'q>(
     let facts = query.plan.node(id);
     let references = References::new(steps, facts.at_ms, facts.offset_ms);
     if selector.smoothed {
-        return Err(QueryError::execution("smoothed instant selectors are not supported"));
+        return super::smoothed::build(query, id, selector, references, state);
     }
     let lookback_ms = query.lookback_ms;
     let span = (references.first().saturating_sub(lookback_ms).saturating_add(1), references.last());

@@ -3,15 +3,12 @@
 
 use std::cmp::Ordering;
 
-use model::Labels;
-
 use super::call::Call;
 use super::state::Held;
 use super::{Operator, Row, Rows, State};
 use crate::ast::NodeId;
 use crate::engine::QueryError;
-use crate::functions::natural;
-use crate::quantile::{nan_first, nan_last};
+use crate::functions::sort;
 
 /// By what rows are ordered.
 enum By<'q> {
@@ -39,7 +36,7 @@ pub(crate) fn build<'q>(
     let source = call.rows(0, state)?;
     if call.steps.count > 1 {
         state.annotations.warn(
-            "sort is ineffective for range queries since results are always ordered by labels",
+            sort::INEFFECTIVE,
             call.query.ast.pos(id),
         );
         return Ok(source);
@@ -61,22 +58,14 @@ pub(crate) fn build<'q>(
 impl By<'_> {
     fn compare(&self, a: &Row, b: &Row) -> Ordering {
         match self {
-            Self::Value { descending: false } => nan_last(&a.floats[0], &b.floats[0]),
-            Self::Value { descending: true } => nan_first(&b.floats[0], &a.floats[0]),
+            Self::Value { descending: false } => sort::ascending(&a.floats[0], &b.floats[0]),
+            Self::Value { descending: true } => sort::descending(&a.floats[0], &b.floats[0]),
             Self::Labels { names, descending } => {
-                let order = compare_labels(names, &a.labels, &b.labels);
+                let order = sort::by_labels(names, &a.labels, &b.labels);
                 if *descending { order.reverse() } else { order }
             }
         }
     }
-}
-
-fn compare_labels(names: &[&str], a: &Labels, b: &Labels) -> Ordering {
-    names
-        .iter()
-        .map(|name| natural::compare(a.get(name), b.get(name)))
-        .find(|order| order.is_ne())
-        .unwrap_or_else(|| a.cmp(b))
 }
 
 impl Operator for Sort<'_> {

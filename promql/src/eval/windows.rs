@@ -2,6 +2,23 @@
 
 use super::References;
 
+/// How far around its reference time a window reads, ms: `(t - before, t + after]`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reach {
+    pub(crate) before_ms: i64,
+    pub(crate) after_ms: i64,
+}
+
+impl Reach {
+    /// The first and last time that a window at one of `references` can see, both included.
+    pub(crate) fn span(&self, references: &References) -> (i64, i64) {
+        (
+            references.first().saturating_sub(self.before_ms).saturating_add(1),
+            references.last().saturating_add(self.after_ms),
+        )
+    }
+}
+
 /// Index ranges, one a step, kept from series to series while their times are the same.
 #[derive(Debug, Default)]
 pub(crate) struct Windows {
@@ -12,7 +29,7 @@ pub(crate) struct Windows {
 }
 
 impl Windows {
-    /// Finds the windows `(t - range, t]` over `times` unless `generation` says that they are
+    /// Finds the windows of `reach` over `times` unless `generation` says that they are
     /// known; `None` never matches. Whether they were computed anew.
     pub(crate) fn update(
         &mut self,
@@ -20,7 +37,7 @@ impl Windows {
         len: usize,
         generation: Option<u64>,
         references: &References,
-        range_ms: i64,
+        reach: Reach,
     ) -> bool {
         if generation.is_some() && generation == self.generation {
             return false;
@@ -30,8 +47,9 @@ impl Windows {
         self.seen = 0;
         let (mut low, mut high) = (0, 0);
         for step in 0..references.steps.count {
-            let end = references.at(step);
-            let start = end.saturating_sub(range_ms);
+            let reference = references.at(step);
+            let end = reference.saturating_add(reach.after_ms);
+            let start = reference.saturating_sub(reach.before_ms);
             while high < len && times(high) <= end {
                 high += 1;
             }

@@ -90,6 +90,11 @@ pub(super) fn parse(text: &str) -> Vec<Result<Command, ScriptError>> {
             at += 1;
             continue;
         }
+        if lines[at].eq_ignore_ascii_case("clear") {
+            commands.push(Ok(Command::Clear));
+            at += 1;
+            continue;
+        }
         let end = lines[at..].iter().position(|l| l.is_empty()).map_or(lines.len(), |n| at + n);
         let block = Block { lines: &lines[at..end], first: number(at) };
         commands.push(block.parse());
@@ -116,7 +121,6 @@ impl Block<'_> {
         let head = self.lines[0];
         let word = head.split_whitespace().next().unwrap_or_default().to_lowercase();
         match word.as_str() {
-            "clear" => Ok(Command::Clear),
             "load" | "load_with_nhcb" => self.load(word == "load_with_nhcb"),
             word if word.starts_with("eval") => self.eval(word),
             word => Err(self.error(0, format!("unknown command {word:?}"))),
