@@ -139,6 +139,8 @@ impl Block<'_> {
                 continue;
             }
             let values = series::parse_values(rest).map_err(|e| self.error(i, e))?;
+            // Of two lines for one series the later one counts.
+            series.retain(|line: &SeriesLine| line.labels != labels);
             series.push(SeriesLine { labels, values });
         }
         Ok(Command::Load(Load { line: self.first, gap_ms, nhcb, series }))
