@@ -16,21 +16,27 @@
 
 pub mod annotations;
 pub mod ast;
+mod check;
 pub mod elementary;
+pub mod engine;
+mod error;
+mod eval;
 pub mod fold;
 pub mod functions;
 pub mod histogram;
-pub mod number;
-pub mod quantile;
-pub mod sum;
-mod check;
-mod error;
-pub mod functions;
 mod json;
 mod lexer;
+pub mod number;
 mod parser;
+mod plan;
 mod prettify;
 mod printer;
+pub mod quantile;
+#[cfg(any(test, feature = "script"))]
+pub mod script;
+pub mod sum;
+#[cfg(any(test, feature = "script"))]
+pub mod test_storage;
 
 pub use error::ParseError;
 pub use json::to_json;
