@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::{Labels, MatchOp, Matcher, Queryable, Selection, SeriesBuf};
 use proptest::prelude::*;
@@ -25,7 +26,10 @@ fn labels(series: u8) -> Labels {
 }
 
 fn open(dir: &Path) -> Db {
-    let options = DbOptions { max_wal_bytes: 1 << 10, ..DbOptions::default() };
+    // Every process has a seed of its own; block names depend on it.
+    static PROCESSES: AtomicU64 = AtomicU64::new(1);
+    let seed = PROCESSES.fetch_add(1, Ordering::Relaxed);
+    let options = DbOptions { max_wal_bytes: 1 << 10, seed, ..DbOptions::default() };
     let (db, report) = Db::open(Arc::new(StdFs), dir, options, &mut |_| {}).unwrap();
     assert!(report.damaged_blocks.is_empty() && report.damaged_regions == 0, "{report:?}");
     assert_eq!(report.orphaned_rows, 0);
