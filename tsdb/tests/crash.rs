@@ -3,6 +3,7 @@
 //! whole batches whose outcome was not known.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "the counts are the test's result")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -35,10 +36,10 @@ fn labels(series: u8) -> Labels {
 }
 
 fn open(fs: &SimFs) -> Result<Db, String> {
-    let fs: Arc<dyn Fs> = Arc::new(fs.clone());
-    fs.create_dir(Path::new(DIR)).map_err(|e| e.to_string())?;
     // Every process has a seed of its own; block names depend on it.
     static PROCESSES: AtomicU64 = AtomicU64::new(1);
+    let fs: Arc<dyn Fs> = Arc::new(fs.clone());
+    fs.create_dir(Path::new(DIR)).map_err(|e| e.to_string())?;
     let seed = PROCESSES.fetch_add(1, Ordering::Relaxed);
     let options = DbOptions { max_wal_bytes: 4 << 10, seed, ..DbOptions::default() };
     let (db, report) =
