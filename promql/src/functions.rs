@@ -1,6 +1,13 @@
 //! The table of functions: names, signatures and what they are gated by. The families that
 //! compute them are the submodules.
 
+pub mod dispatch;
+pub mod math;
+pub mod notes;
+pub mod over_time;
+pub mod rate;
+pub mod regression;
+pub mod time;
 pub mod window;
 
 use crate::ast::ValueType;
@@ -160,7 +167,10 @@ pub static FUNCTIONS: &[Function] = &[
 ];
 
 #[cfg(test)]
-mod tests {
+mod tests;
+
+#[cfg(test)]
+mod table_tests {
     use super::*;
 
     #[test]

@@ -6,3 +6,6 @@
 pub mod annotations;
 pub mod ast;
 pub mod functions;
+pub mod number;
+pub mod quantile;
+pub mod sum;

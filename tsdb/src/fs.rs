@@ -5,6 +5,13 @@
 //! cut only after [`FsFile::sync`], a created, renamed or removed name only after
 //! [`Fs::sync_dir`] of its directory.
 
+pub mod mmap;
+
+pub mod std;
+
+#[cfg(test)]
+mod tests;
+
 use ::std::borrow::Cow;
 use ::std::fmt::Debug;
 use ::std::io;
@@ -25,11 +32,19 @@ pub trait Fs: Send + Sync + Debug + 'static {
     /// `NotFound`, or what the system says.
     fn open_append(&self, path: &Path) -> io::Result<Box<dyn FsFile>>;
 
-    /// Opens an existing file for reading. The file must not be truncated while it is open.
+    /// Opens an existing, immutable file for reading; a big one is mapped. The file must not be
+    /// truncated while it is open (reliability contract R11).
     ///
     /// # Errors
     /// `NotFound`, or what the system says.
     fn open_read(&self, path: &Path) -> io::Result<Arc<dyn FsRead>>;
+
+    /// Opens an existing file for positioned reads, never mapped: for files that may shrink, and
+    /// where a bad sector must be an error and not a signal.
+    ///
+    /// # Errors
+    /// `NotFound`, or what the system says.
+    fn open_scan(&self, path: &Path) -> io::Result<Arc<dyn FsRead>>;
 
     /// Gives `from` the name `to`, replacing a file of that name; directories must not exist.
     ///
@@ -49,7 +64,7 @@ pub trait Fs: Send + Sync + Debug + 'static {
     /// What the system says.
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
 
-    /// Creates a directory (mode 0700); one that exists is fine.
+    /// Creates a directory (mode 0700) in one that exists; one that is there already is fine.
     ///
     /// # Errors
     /// What the system says.
@@ -85,7 +100,7 @@ pub trait Fs: Send + Sync + Debug + 'static {
     /// # Errors
     /// `NotFound`, or what the system says.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let file = self.open_read(path)?;
+        let file = self.open_scan(path)?;
         Ok(file.bytes(0, file.len())?.into_owned())
     }
 
@@ -156,4 +171,16 @@ pub struct Space {
     pub total: u64,
     /// What an unprivileged process can still write.
     pub free: u64,
+}
+
+/// The range `offset .. offset + len` of a file of `file_len` bytes.
+fn range(offset: u64, len: u64, file_len: u64) -> io::Result<::std::ops::Range<usize>> {
+    let end = offset.checked_add(len).filter(|end| *end <= file_len);
+    let range = end.and_then(|end| Some(usize::try_from(offset).ok()?..usize::try_from(end).ok()?));
+    range.ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            format!("{len} bytes at offset {offset} of a file of {file_len} bytes"),
+        )
+    })
 }

@@ -7,4 +7,5 @@
 pub mod append;
 pub mod encoding;
 pub mod fs;
+pub mod lock;
 pub mod wal;
