@@ -5,7 +5,11 @@
 //! tears, loses and fills up.
 
 pub mod append;
+pub mod chunk;
 pub mod encoding;
 pub mod fs;
+pub mod head;
 pub mod lock;
+pub mod postings;
+pub mod query;
 pub mod wal;

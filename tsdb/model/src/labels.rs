@@ -111,6 +111,11 @@ impl Labels {
         self.0.is_empty()
     }
 
+    /// The set as bytes: equal sets have equal bytes and no others do. For hashing.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
     /// Bytes of memory that the set holds, shared with its clones.
     pub fn heap_bytes(&self) -> usize {
         self.0.len() + 2 * size_of::<usize>()

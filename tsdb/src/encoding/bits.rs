@@ -28,6 +28,10 @@ impl BitWriter {
         // The word fills up: its bytes move out, what does not fit begins the next word.
         let over = n - free;
         let full = if free == 64 { v >> over } else { self.word << free | v >> over };
+        if self.bytes.len() + 8 > self.bytes.capacity() {
+            // By a quarter, not by doubling: a million open chunks keep what they reserve.
+            self.bytes.reserve_exact((self.bytes.len() / 4).next_multiple_of(8).max(24));
+        }
         self.bytes.extend_from_slice(&full.to_be_bytes());
         self.word = if over == 0 { 0 } else { v & (u64::MAX >> (64 - over)) };
         self.pending = over;

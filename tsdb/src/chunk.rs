@@ -1,0 +1,3 @@
+//! Chunk encodings, one a file.
+
+pub mod gorilla;

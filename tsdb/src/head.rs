@@ -1,0 +1,328 @@
+//! The head: recent samples in memory, backed by the log.
+//!
+//! Locks, in the order in which they may be taken: stripes ascending, index, alias shards. The
+//! flush boundary and the active late buffer change only while all stripes are locked, so whoever
+//! holds one stripe sees them stand still.
+
+pub mod alias;
+pub mod append;
+pub mod index;
+pub mod label_codes;
+pub mod late;
+pub mod read;
+pub mod restore;
+pub mod select;
+pub mod series;
+pub mod stripes;
+pub mod symbols;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use model::{Account, Accountant, Charge, HistogramValue};
+use parking_lot::{Mutex, RwLock};
+
+use crate::append::AliasHasher;
+use crate::head::alias::AliasTable;
+use crate::head::index::HeadIndex;
+use crate::head::late::{LateBuffer, LateValue};
+use crate::head::series::Series;
+use crate::head::stripes::{STRIPES, Stripes};
+use crate::wal::record::SeriesRef;
+
+/// What the head needs to know.
+#[derive(Debug, Clone)]
+pub struct HeadOptions {
+    /// Chunks never cross a multiple of this, ms.
+    pub block_range_ms: i64,
+    /// Most live series (limit L12).
+    pub max_series: u64,
+    /// Seed of this process.
+    pub seed: u64,
+    /// The memory budget.
+    pub memory: Accountant,
+}
+
+/// The late buffers: late rows up to `frozen.0` belong to the frozen one.
+#[derive(Debug)]
+struct LateState {
+    active: Arc<LateBuffer>,
+    frozen: Option<(u64, Arc<LateBuffer>)>,
+}
+
+/// Recent samples in memory.
+#[derive(Debug)]
+pub struct Head {
+    options: HeadOptions,
+    hasher: AliasHasher,
+    index: RwLock<HeadIndex>,
+    aliases: AliasTable,
+    stripes: Stripes,
+    boundary: AtomicI64,
+    late: RwLock<LateState>,
+    next_ref: AtomicU64,
+    /// Bytes of chunks and histograms.
+    chunk_bytes: AtomicU64,
+    /// Bytes per series that are not chunks, times the series; kept by hand, not measured.
+    series_bytes: AtomicU64,
+    mint: AtomicI64,
+    maxt: AtomicI64,
+    samples: AtomicU64,
+    charge: Mutex<Charge>,
+}
+
+/// Memory of a series besides its chunks: the struct, its labels, postings and aliases.
+const SERIES_BYTES: u64 = size_of::<Series>() as u64 + 250;
+
+impl Head {
+    /// An empty head above `boundary`, whose next series is called `next_ref`.
+    pub fn new(options: HeadOptions, boundary: i64, next_ref: u64) -> Self {
+        let charge = options.memory.charge_always(Account::Head, 0);
+        Self {
+            hasher: AliasHasher::new(options.seed),
+            index: RwLock::new(HeadIndex::new(options.seed)),
+            aliases: AliasTable::default(),
+            stripes: Stripes::default(),
+            boundary: AtomicI64::new(boundary),
+            late: RwLock::new(LateState { active: Arc::default(), frozen: None }),
+            next_ref: AtomicU64::new(next_ref.max(1)),
+            chunk_bytes: AtomicU64::new(0),
+            series_bytes: AtomicU64::new(0),
+            mint: AtomicI64::new(i64::MAX),
+            maxt: AtomicI64::new(i64::MIN),
+            samples: AtomicU64::new(0),
+            charge: Mutex::new(charge),
+            options,
+        }
+    }
+
+    /// Hashes raw label bytes into aliases.
+    pub fn hasher(&self) -> AliasHasher {
+        self.hasher
+    }
+
+    /// The flush boundary, ms: in-order rows are at or above it.
+    pub fn boundary(&self) -> i64 {
+        self.boundary.load(Ordering::Acquire)
+    }
+
+    /// The reference that the next new series gets.
+    pub fn next_ref(&self) -> u64 {
+        self.next_ref.load(Ordering::Relaxed)
+    }
+
+    /// First and last in-order time that was applied since the last flush; `i64::MAX` and
+    /// `i64::MIN` when there is none.
+    pub fn bounds(&self) -> (i64, i64) {
+        (self.mint.load(Ordering::Relaxed), self.maxt.load(Ordering::Relaxed))
+    }
+
+    /// Number of live series.
+    pub fn num_series(&self) -> u64 {
+        self.index.read().num_series()
+    }
+
+    /// Samples applied since the start, replay included.
+    pub fn samples_applied(&self) -> u64 {
+        self.samples.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of memory held, nearly.
+    pub fn heap_bytes(&self) -> u64 {
+        let late = self.late.read();
+        self.chunk_bytes.load(Ordering::Relaxed)
+            + self.series_bytes.load(Ordering::Relaxed)
+            + late.active.heap_bytes()
+            + late.frozen.as_ref().map_or(0, |(_, b)| b.heap_bytes())
+    }
+
+    /// Tells the accountant what the head holds now.
+    pub fn account(&self) {
+        let bytes = self.heap_bytes();
+        self.charge.lock().set_always(bytes);
+    }
+
+    /// The index, to read.
+    pub fn index(&self) -> parking_lot::RwLockReadGuard<'_, HeadIndex> {
+        self.index.read()
+    }
+
+    /// The late buffers that hold visible rows, oldest first.
+    pub fn late_buffers(&self) -> Vec<Arc<LateBuffer>> {
+        let late = self.late.read();
+        let frozen = late.frozen.iter().map(|(_, b)| Arc::clone(b));
+        frozen.chain([Arc::clone(&late.active)]).collect()
+    }
+
+    /// Makes visible, in log order, every pending row of the stripes in `mask` whose record is at
+    /// most `visible_seq`.
+    pub fn apply(&self, mask: u16, visible_seq: u64) {
+        for number in (0..STRIPES).filter(|n| mask >> n & 1 == 1) {
+            let mut stripe = self.stripes.lock(number);
+            while stripe.pending.front().is_some_and(|p| p.seq <= visible_seq) {
+                let Some(pending) = stripe.pending.pop_front() else { break };
+                let late = pending.needs_late().then(|| self.late_buffer(pending.seq));
+                let (mut grown, mut mint, mut maxt) = (0_i64, i64::MAX, i64::MIN);
+                for row in &pending.floats {
+                    let series = stripe.get_mut(row.slot).expect("a pending row keeps its series");
+                    if let (true, Some(late)) = (row.late, &late) {
+                        series.has_late = true;
+                        late.insert(series.id, row.t_ms, LateValue::Float(row.value.to_bits()));
+                        continue;
+                    }
+                    grown += self.apply_float(series, row.t_ms, row.value);
+                    (mint, maxt) = (mint.min(row.t_ms), maxt.max(row.t_ms));
+                }
+                for row in &pending.histograms {
+                    let series = stripe.get_mut(row.slot).expect("a pending row keeps its series");
+                    if let (true, Some(late)) = (row.late, &late) {
+                        series.has_late = true;
+                        late.insert(series.id, row.t_ms, LateValue::Histogram(row.value.clone()));
+                        continue;
+                    }
+                    grown += Self::apply_histogram(series, row.t_ms, row.value.clone());
+                    (mint, maxt) = (mint.min(row.t_ms), maxt.max(row.t_ms));
+                }
+                let rows = pending.floats.len() + pending.histograms.len();
+                self.note_applied(grown, mint, maxt, rows as u64);
+            }
+        }
+    }
+
+    fn note_applied(&self, grown: i64, mint: i64, maxt: i64, rows: u64) {
+        // Two's complement: adding a negative number wraps to the right result.
+        self.chunk_bytes.fetch_add(grown.cast_unsigned(), Ordering::Relaxed);
+        self.mint.fetch_min(mint, Ordering::Relaxed);
+        self.maxt.fetch_max(maxt, Ordering::Relaxed);
+        self.samples.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    fn apply_float(&self, series: &mut Series, t: i64, v: f64) -> i64 {
+        let (before, sealed) = (series.open.heap_bytes(), series.sealed.len());
+        series.apply_float(t, v, self.options.block_range_ms, self.options.seed);
+        let mut grown = signed(series.open.heap_bytes()) - signed(before);
+        if series.sealed.len() > sealed {
+            grown += series.sealed.last().map_or(0, |c| signed(series::sealed_bytes(c)));
+        }
+        grown
+    }
+
+    fn apply_histogram(series: &mut Series, t: i64, value: HistogramValue) -> i64 {
+        series.histograms.push((t, value));
+        200
+    }
+
+    fn late_buffer(&self, seq: u64) -> Arc<LateBuffer> {
+        let late = self.late.read();
+        match &late.frozen {
+            Some((last, frozen)) if seq <= *last => Arc::clone(frozen),
+            _ => Arc::clone(&late.active),
+        }
+    }
+
+    /// Raises the flush boundary to `boundary`; from here on rows below it are late. `last_seq` is
+    /// asked for the newest logged record while nothing can be logged; in-order rows below the
+    /// boundary are all in records up to it.
+    pub fn raise_boundary(&self, boundary: i64, last_seq: impl FnOnce() -> u64) -> u64 {
+        let _guards = self.stripes.lock_all();
+        self.boundary.fetch_max(boundary, Ordering::AcqRel);
+        last_seq()
+    }
+
+    /// Freezes the active late buffer: late rows of records up to the returned sequence number are
+    /// or will be in the frozen one, later ones in a new one. Only one may be frozen at a time.
+    pub fn freeze_late(&self, last_seq: impl FnOnce() -> u64) -> (u64, Arc<LateBuffer>) {
+        let _guards = self.stripes.lock_all();
+        let seq = last_seq();
+        let mut late = self.late.write();
+        assert!(late.frozen.is_none(), "one late buffer is flushed at a time");
+        let frozen = std::mem::take(&mut late.active);
+        late.frozen = Some((seq, Arc::clone(&frozen)));
+        (seq, frozen)
+    }
+
+    /// Forgets the frozen late buffer, whose rows are in a block now.
+    pub fn drop_frozen_late(&self) {
+        self.late.write().frozen = None;
+    }
+
+    /// Runs `cut` while nothing can be logged.
+    pub fn while_quiet<T>(&self, cut: impl FnOnce() -> T) -> T {
+        let _guards = self.stripes.lock_all();
+        cut()
+    }
+
+    /// Frees what is below `boundary` (it is in a block that every reader sees) and the series that
+    /// have nothing left and were idle since `idle_before`. Returns the slots of the dropped series,
+    /// for [`Head::free_slots`] once no query can name them any more.
+    pub fn collect_garbage(&self, boundary: i64, idle_before: i64) -> Vec<u32> {
+        let late = self.late_buffers();
+        let no_late = late.iter().all(|b| b.is_empty());
+        let (mut mint, mut gone) = (i64::MAX, hashbrown::HashSet::new());
+        let mut slots = Vec::new();
+        for number in 0..STRIPES {
+            let mut stripe = self.stripes.lock(number);
+            let waiting: hashbrown::HashSet<u32> = stripe
+                .pending
+                .iter()
+                .flat_map(|p| {
+                    p.floats.iter().map(|r| r.slot).chain(p.histograms.iter().map(|r| r.slot))
+                })
+                .collect();
+            let mut freed = 0_i64;
+            let mut dead = Vec::new();
+            for (slot, series) in stripe.iter_mut(number) {
+                let before = series.heap_bytes();
+                series.drop_below(boundary, self.options.seed);
+                freed += signed(before) - signed(series.heap_bytes());
+                if series.has_late && (no_late || !has_late_rows(series.id, &late)) {
+                    series.has_late = false;
+                }
+                if series.is_empty() && series.logged_t < idle_before && !waiting.contains(&slot) {
+                    *series = Series::free(self.options.seed);
+                    dead.push(slot);
+                } else {
+                    mint = mint.min(series.first_t());
+                }
+            }
+            self.chunk_bytes.fetch_sub(freed.cast_unsigned(), Ordering::Relaxed);
+            if !dead.is_empty() {
+                // The stripe stays locked: a slot must not be taken again before its series left.
+                let mut index = self.index.write();
+                for slot in &dead {
+                    gone.insert(index.series(*slot));
+                    index.unlink(*slot);
+                }
+                slots.append(&mut dead);
+            }
+        }
+        if !gone.is_empty() {
+            self.aliases.retain(|known| !gone.contains(&known.series));
+            self.series_bytes.fetch_sub(gone.len() as u64 * SERIES_BYTES, Ordering::Relaxed);
+        }
+        // Rows applied meanwhile are newer than what is kept, unless nothing is kept.
+        if mint < i64::MAX {
+            self.mint.fetch_max(mint, Ordering::Relaxed);
+        } else if self.bounds().1 < boundary {
+            self.mint.store(i64::MAX, Ordering::Relaxed);
+        }
+        self.account();
+        slots
+    }
+
+    /// Frees slots that [`Head::collect_garbage`] returned.
+    pub fn free_slots(&self, slots: &[u32]) {
+        let mut index = self.index.write();
+        for slot in slots {
+            index.free(*slot);
+        }
+    }
+}
+
+fn has_late_rows(series: SeriesRef, buffers: &[Arc<LateBuffer>]) -> bool {
+    buffers.iter().any(|b| b.has(series))
+}
+
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).expect("memory is smaller than 2^63 bytes")
+}

@@ -1,0 +1,358 @@
+//! From a batch to log record and pending rows: look up, judge, order.
+
+use model::HistogramValue;
+use parking_lot::RwLockUpgradableReadGuard;
+
+use super::{Head, SERIES_BYTES};
+use crate::append::{
+    AppendBatch, AppendPolicy, AppendReport, DuplicatePolicy, MAX_REFUSALS, Refusal, ResolveLabels,
+};
+use crate::head::alias::Known;
+use crate::head::series::{Logged, Standing};
+use crate::head::stripes::{Guards, Pending, PendingRow, STRIPES, stripe_of};
+use crate::wal::record::{HistogramRow, Record, SeriesRef};
+use std::sync::atomic::Ordering;
+
+/// A judged batch with the stripes that it locked: log the record, then [`Head::pend`].
+#[derive(Debug)]
+pub struct Judged<'a> {
+    /// What to log; may hold nothing.
+    pub record: Record,
+    /// What became of the rows.
+    pub report: AppendReport,
+    /// The stripes that hold rows of the batch.
+    pub mask: u16,
+    guards: Guards<'a>,
+    pending: [Option<Pending>; STRIPES],
+}
+
+impl Pending {
+    fn new() -> Self {
+        Self { seq: 0, floats: Vec::new(), histograms: Vec::new() }
+    }
+
+    /// Whether any row is late.
+    pub fn needs_late(&self) -> bool {
+        self.floats.iter().any(|r| r.late) || self.histograms.iter().any(|r| r.late)
+    }
+}
+
+impl AppendReport {
+    fn refuse(&mut self, series: u32, why: Refusal) {
+        self.refused += 1;
+        if self.refusals.len() < MAX_REFUSALS {
+            self.refusals.push((series, why));
+        }
+    }
+}
+
+/// A series of the batch: found, or refused (its rows are then refused too).
+type Target = Result<Known, Refusal>;
+
+impl Head {
+    /// Judges `batch`: finds or makes its series, locks their stripes and decides each row. The
+    /// stripes stay locked until the result is dropped or handed to [`Head::pend`].
+    pub fn judge(
+        &self,
+        batch: &AppendBatch,
+        policy: &AppendPolicy,
+        resolve: &mut ResolveLabels<'_>,
+    ) -> Judged<'_> {
+        let mut report = AppendReport::default();
+        let mut targets = self.find_series(batch, resolve, &mut report);
+        loop {
+            let mask = targets.iter().flatten().fold(0, |m, k| m | 1 << stripe_of(k.slot));
+            let guards = self.stripes.lock_mask(mask);
+            // Between look-up and lock a series may have left the head; then look again.
+            let gone: Vec<u32> = (0..)
+                .zip(&targets)
+                .filter(|(_, t)| t.as_ref().is_ok_and(|k| !is_there(&guards, *k)))
+                .map(|(i, _)| i)
+                .collect();
+            if gone.is_empty() {
+                return self.judge_rows(batch, policy, &targets, mask, guards, report);
+            }
+            drop(guards);
+            for i in gone {
+                targets[i as usize] = self.make_series(i, batch, resolve, &mut report);
+            }
+        }
+    }
+
+    fn find_series(
+        &self,
+        batch: &AppendBatch,
+        resolve: &mut ResolveLabels<'_>,
+        report: &mut AppendReport,
+    ) -> Vec<Target> {
+        let mut known = Vec::with_capacity(batch.series.len());
+        self.aliases.find_all(&batch.series, &mut known);
+        (0..)
+            .zip(known)
+            .map(|(i, known)| known.map_or_else(|| self.make_series(i, batch, resolve, report), Ok))
+            .collect()
+    }
+
+    fn make_series(
+        &self,
+        i: u32,
+        batch: &AppendBatch,
+        resolve: &mut ResolveLabels<'_>,
+        report: &mut AppendReport,
+    ) -> Target {
+        let labels = resolve(i).map_err(Refusal::Labels)?;
+        let index = self.index.upgradable_read();
+        let known = if let Some((slot, series)) = index.find(&labels) {
+            Known { slot, series }
+        } else {
+            let limit = self.options.max_series;
+            if index.num_series() >= limit {
+                return Err(Refusal::TooManySeries { limit });
+            }
+            if self.options.memory.used_percent() >= 90 {
+                return Err(Refusal::NoMemory);
+            }
+            let series = SeriesRef(self.next_ref.fetch_add(1, Ordering::Relaxed));
+            let mut index = RwLockUpgradableReadGuard::upgrade(index);
+            let slot = index.insert(&labels, series);
+            drop(index);
+            // Nobody can hold the new slot's stripe and wait for the index: the index lock was
+            // given back. Whoever finds the slot first through the index waits below.
+            self.stripes.lock(stripe_of(slot)).make(slot, self.options.seed).id = series;
+            self.series_bytes.fetch_add(SERIES_BYTES, Ordering::Relaxed);
+            report.new_series += 1;
+            Known { slot, series }
+        };
+        self.aliases.insert(batch.series[i as usize], known);
+        Ok(known)
+    }
+
+    fn judge_rows<'a>(
+        &'a self,
+        batch: &AppendBatch,
+        policy: &AppendPolicy,
+        targets: &[Target],
+        mask: u16,
+        guards: Guards<'a>,
+        report: AppendReport,
+    ) -> Judged<'a> {
+        let record = Record {
+            metadata: batch.metadata.clone(),
+            databases: batch.databases.clone(),
+            ..Record::default()
+        };
+        let mut judge = Judge {
+            head: self,
+            policy,
+            boundary: self.boundary(),
+            targets,
+            silent: targets.iter().map(Result::is_err).collect(),
+            judged: Judged { record, report, mask, guards, pending: Default::default() },
+        };
+        let rows = batch.sample_series.iter().zip(&batch.times).zip(&batch.values);
+        for ((&i, &t), &v) in rows {
+            judge.float(i, t, v);
+        }
+        for (i, t, value) in &batch.histograms {
+            judge.histogram(*i, *t, value);
+        }
+        judge.finish()
+    }
+
+    /// Queues the rows of a logged record in their stripes and unlocks them.
+    pub fn pend(&self, judged: Judged<'_>, seq: u64) -> (AppendReport, u16) {
+        let Judged { report, mask, mut guards, pending, .. } = judged;
+        for (guard, pending) in guards.iter_mut().zip(pending) {
+            if let (Some(guard), Some(mut pending)) = (guard, pending) {
+                pending.seq = seq;
+                guard.pending.push_back(pending);
+            }
+        }
+        (report, mask)
+    }
+}
+
+/// Decides the rows of a batch one by one, under the locks of their stripes.
+struct Judge<'h, 'b> {
+    head: &'h Head,
+    policy: &'b AppendPolicy,
+    boundary: i64,
+    targets: &'b [Target],
+    /// Refused series none of whose rows said why so far.
+    silent: Vec<bool>,
+    judged: Judged<'h>,
+}
+
+impl Judge<'_, '_> {
+    /// Judges one row and notes it as logged where it is accepted and new: the series, and whether
+    /// the row is late.
+    fn row(
+        &mut self,
+        i: u32,
+        t: i64,
+        same: impl FnOnce(&Logged) -> bool,
+        value: impl FnOnce() -> Logged,
+    ) -> Option<(Known, bool)> {
+        let Judged { record, report, guards, .. } = &mut self.judged;
+        let known = match &self.targets[i as usize] {
+            Ok(known) => *known,
+            Err(why) => {
+                self.silent[i as usize] = false;
+                report.refuse(i, why.clone());
+                return None;
+            }
+        };
+        if let Some(why) = out_of_bounds(t, self.policy) {
+            report.refuse(i, why);
+            return None;
+        }
+        let series = guards[stripe_of(known.slot)]
+            .as_mut()
+            .and_then(|g| g.get_mut(known.slot))
+            .expect("the stripe of every found series is locked");
+        let late = match series.standing(t, self.boundary, same) {
+            Standing::InOrder => false,
+            Standing::Late => true,
+            Standing::Repeated => {
+                report.stored += 1;
+                report.repeated += 1;
+                return None;
+            }
+            Standing::Contradicting if self.policy.duplicates == DuplicatePolicy::Overwrite => true,
+            Standing::Contradicting => {
+                report.refuse(i, contradiction(t, &series.logged, &value()));
+                return None;
+            }
+        };
+        if t >= series.logged_t {
+            series.logged_t = t;
+            series.logged = value();
+        }
+        if !series.defined {
+            series.defined = true;
+            record.series.push((known.series, self.head.index.read().labels(known.slot)));
+        }
+        report.stored += 1;
+        report.late += u64::from(late);
+        Some((known, late))
+    }
+
+    fn float(&mut self, i: u32, t: i64, v: f64) {
+        let bits = v.to_bits();
+        let same = |logged: &Logged| matches!(logged, Logged::Float(b) if *b == bits);
+        let Some((known, late)) = self.row(i, t, same, || Logged::Float(bits)) else { return };
+        let record = &mut self.judged.record;
+        let rows = if late { &mut record.late } else { &mut record.in_order };
+        rows.refs.push(known.series);
+        rows.times.push(t);
+        rows.values.push(v);
+        self.pending(known).floats.push(PendingRow { slot: known.slot, late, t_ms: t, value: v });
+    }
+
+    fn histogram(&mut self, i: u32, t: i64, value: &HistogramValue) {
+        let same = |logged: &Logged| match logged {
+            // A NaN sum differs from itself; two stale markers are the same all the same.
+            Logged::Histogram(h) => h == value || h.is_stale() && value.is_stale(),
+            _ => false,
+        };
+        let logged = || Logged::Histogram(value.clone());
+        let Some((known, late)) = self.row(i, t, same, logged) else { return };
+        let row = HistogramRow { series: known.series, t_ms: t, late, value: value.clone() };
+        self.judged.record.histograms.push(row);
+        let row = PendingRow { slot: known.slot, late, t_ms: t, value: value.clone() };
+        self.pending(known).histograms.push(row);
+    }
+
+    fn pending(&mut self, known: Known) -> &mut Pending {
+        self.judged.pending[stripe_of(known.slot)].get_or_insert_with(Pending::new)
+    }
+}
+
+impl<'h> Judge<'h, '_> {
+    /// A refused series without rows still says why it was refused.
+    fn finish(mut self) -> Judged<'h> {
+        for (i, target) in (0..).zip(self.targets) {
+            if let (Err(why), true) = (target, self.silent[i as usize]) {
+                self.judged.report.refuse(i, why.clone());
+            }
+        }
+        self.judged
+    }
+}
+
+impl Record {
+    /// Whether there is nothing to log.
+    pub fn is_empty(&self) -> bool {
+        self.series.is_empty()
+            && self.in_order.refs.is_empty()
+            && self.late.refs.is_empty()
+            && self.histograms.is_empty()
+            && self.metadata.is_empty()
+            && self.databases.is_empty()
+    }
+}
+
+fn is_there(guards: &Guards<'_>, known: Known) -> bool {
+    guards[stripe_of(known.slot)]
+        .as_ref()
+        .and_then(|g| g.get(known.slot))
+        .is_some_and(|s| s.id == known.series)
+}
+
+fn out_of_bounds(t: i64, policy: &AppendPolicy) -> Option<Refusal> {
+    if t > policy.max_time_ms {
+        Some(Refusal::TooFarInFuture)
+    } else if t < policy.min_time_ms {
+        Some(Refusal::TooOld)
+    } else {
+        None
+    }
+}
+
+fn contradiction(t_ms: i64, existing: &Logged, new: &Logged) -> Refusal {
+    let text = |logged: &Logged| match logged {
+        Logged::Nothing => String::new(),
+        Logged::Float(bits) => format_go(f64::from_bits(*bits)),
+        Logged::Histogram(_) => "a histogram".to_owned(),
+    };
+    Refusal::Duplicate { t_ms, existing: text(existing), new: text(new) }
+}
+
+/// A float as Go's `%v` prints it: shortest digits, an exponent below -4 and from 21 on.
+fn format_go(v: f64) -> String {
+    if v.is_nan() {
+        return "NaN".to_owned();
+    }
+    if v.is_infinite() {
+        return if v > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    let text = format!("{v:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if v == 0.0 || (-4..21).contains(&exponent) {
+        format!("{v}")
+    } else {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        format!("{digits}e{sign}{:02}", exponent.abs())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::format_go;
+
+    #[test]
+    fn floats_print_as_go_prints_them() {
+        for (v, want) in [
+            (1.0, "1"),
+            (-0.5, "-0.5"),
+            (1e20, "100000000000000000000"),
+            (1e21, "1e+21"),
+            (1.5e-5, "1.5e-05"),
+            (0.0001, "0.0001"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ] {
+            assert_eq!(format_go(v), want);
+        }
+    }
+}

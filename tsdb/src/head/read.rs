@@ -1,0 +1,101 @@
+//! Reading a series of the head.
+
+use std::sync::Arc;
+
+use model::{ReadError, SeriesBuf};
+
+use super::Head;
+use super::late::{LateBuffer, LateValue};
+use crate::chunk::gorilla::{SealedChunk, Truncated, decode_times, decode_values};
+use crate::head::stripes::stripe_of;
+use crate::wal::record::SeriesRef;
+use model::HistogramValue;
+
+/// What a series holds in a time range, taken under its lock and decoded without it.
+#[derive(Debug, Default)]
+pub struct SeriesSnapshot {
+    chunks: Vec<Arc<SealedChunk>>,
+    histograms: Vec<(i64, HistogramValue)>,
+    has_late: bool,
+}
+
+impl Head {
+    /// What the series in `slot` holds in `[mint, maxt]`; nothing where the slot holds another
+    /// series by now.
+    pub fn snapshot(&self, slot: u32, series: SeriesRef, mint: i64, maxt: i64) -> SeriesSnapshot {
+        let stripe = self.stripes.lock(stripe_of(slot));
+        let Some(s) = stripe.get(slot).filter(|s| s.id == series) else {
+            return SeriesSnapshot::default();
+        };
+        let inside = |first: i64, last: i64| first <= maxt && last >= mint;
+        let mut chunks: Vec<Arc<SealedChunk>> =
+            s.sealed.iter().filter(|c| inside(c.mint, c.maxt)).cloned().collect();
+        if s.open.count() > 0 && inside(s.open.mint(), s.open.maxt()) {
+            chunks.push(Arc::new(s.open.seal()));
+        }
+        let from = s.histograms.partition_point(|(t, _)| *t < mint);
+        let to = s.histograms.partition_point(|(t, _)| *t <= maxt);
+        let histograms = s.histograms.get(from..to).unwrap_or_default().to_vec();
+        SeriesSnapshot { chunks, histograms, has_late: s.has_late }
+    }
+
+    /// Samples and encoded bytes of the series in `slot`, whatever their time.
+    pub fn weight(&self, slot: u32) -> (u64, u64) {
+        let stripe = self.stripes.lock(stripe_of(slot));
+        stripe.get(slot).map_or((0, 0), |s| (s.num_samples(), s.heap_bytes() as u64))
+    }
+}
+
+impl SeriesSnapshot {
+    /// Whether late buffers must be looked into.
+    pub fn has_late(&self) -> bool {
+        self.has_late
+    }
+
+    /// Appends the in-order samples in `[mint, maxt]` to `buf`, as runs.
+    ///
+    /// # Errors
+    /// [`ReadError::Corrupt`] if a chunk in memory is damaged.
+    pub fn read(&self, mint: i64, maxt: i64, buf: &mut SeriesBuf) -> Result<(), ReadError> {
+        for chunk in &self.chunks {
+            let runs = buf.times_run(Some(chunk.column), |times| {
+                let start = times.len();
+                decode_times(&chunk.times, chunk.count, times)?;
+                let column = &times[start..];
+                let skip = column.partition_point(|t| *t < mint);
+                let keep = column.partition_point(|t| *t <= maxt);
+                times.truncate(start + keep);
+                times.drain(start..start + skip);
+                Ok::<_, Truncated>(skip)
+            });
+            runs.and_then(|r| {
+                decode_values(&chunk.values, chunk.count, r.skip, r.len, buf.values_mut())
+            })
+            .map_err(|e| ReadError::Corrupt(format!("head: {e}")))?;
+        }
+        for (t, h) in &self.histograms {
+            buf.push_histogram(*t, h.clone());
+        }
+        Ok(())
+    }
+}
+
+/// The late samples of a series in `[mint, maxt]`, in time order, from buffers in the order of
+/// their age: a younger buffer wins.
+pub fn read_late(
+    buffers: &[Arc<LateBuffer>],
+    series: SeriesRef,
+    mint: i64,
+    maxt: i64,
+) -> Vec<(i64, LateValue)> {
+    let mut out: Vec<(i64, LateValue)> = Vec::new();
+    for buffer in buffers {
+        buffer.read(series, mint, maxt, &mut out);
+    }
+    // Stable: of equal times the one from the youngest buffer is last.
+    out.sort_by_key(|(t, _)| *t);
+    out.reverse();
+    out.dedup_by_key(|(t, _)| *t);
+    out.reverse();
+    out
+}

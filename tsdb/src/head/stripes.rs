@@ -1,0 +1,139 @@
+//! All series, in stripes with a lock each.
+//!
+//! Slots are dealt to stripes in runs of 64, so that the series of one scrape, which get
+//! neighbouring slots, need few locks.
+
+use std::collections::VecDeque;
+
+use model::HistogramValue;
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::head::series::Series;
+
+/// Number of stripes.
+pub const STRIPES: usize = 16;
+/// Neighbouring slots in one stripe.
+const RUN: u32 = 64;
+
+/// Which stripe holds a slot.
+pub const fn stripe_of(slot: u32) -> usize {
+    (slot / RUN) as usize % STRIPES
+}
+
+/// Where in its stripe a slot is: page and place in the page.
+const fn place_of(slot: u32) -> (usize, usize) {
+    (slot as usize / (RUN as usize * STRIPES), (slot % RUN) as usize)
+}
+
+/// Rows that are logged and not visible yet.
+#[derive(Debug)]
+pub struct Pending {
+    /// Sequence number of the record they are in.
+    pub seq: u64,
+    /// Float rows.
+    pub floats: Vec<PendingRow<f64>>,
+    /// Histogram rows.
+    pub histograms: Vec<PendingRow<HistogramValue>>,
+}
+
+/// A row on its way from the log to its series.
+#[derive(Debug, Clone)]
+pub struct PendingRow<V> {
+    /// Slot of the series; it cannot be freed while the row waits.
+    pub slot: u32,
+    /// Whether the row was late when logged.
+    pub late: bool,
+    /// Time, ms.
+    pub t_ms: i64,
+    /// Value.
+    pub value: V,
+}
+
+/// A part of the series.
+#[derive(Debug, Default)]
+pub struct Stripe {
+    pages: Vec<Box<[Series]>>,
+    /// In log order.
+    pub pending: VecDeque<Pending>,
+}
+
+impl Stripe {
+    /// The series in `slot`, which must be in this stripe; free slots included.
+    pub fn get(&self, slot: u32) -> Option<&Series> {
+        let (page, place) = place_of(slot);
+        self.pages.get(page).map(|p| &p[place])
+    }
+
+    /// As [`Stripe::get`], to change it.
+    pub fn get_mut(&mut self, slot: u32) -> Option<&mut Series> {
+        let (page, place) = place_of(slot);
+        self.pages.get_mut(page).map(|p| &mut p[place])
+    }
+
+    /// As [`Stripe::get_mut`]; makes the page if need be.
+    pub fn make(&mut self, slot: u32, seed: u64) -> &mut Series {
+        let (page, place) = place_of(slot);
+        while self.pages.len() <= page {
+            self.pages.push((0..RUN).map(|_| Series::free(seed)).collect());
+        }
+        &mut self.pages[page][place]
+    }
+
+    /// All live series with their slots.
+    pub fn iter_mut(&mut self, number: usize) -> impl Iterator<Item = (u32, &mut Series)> {
+        let number = u32::try_from(number).expect("there are 16 stripes");
+        let stride = RUN * u32::try_from(STRIPES).expect("there are 16 stripes");
+        (0..).zip(&mut self.pages).flat_map(move |(page, series): (u32, _)| {
+            (page * stride + number * RUN..).zip(series.iter_mut()).filter(|(_, s)| s.id.0 != 0)
+        })
+    }
+}
+
+/// The stripes.
+#[derive(Debug, Default)]
+pub struct Stripes {
+    locks: [Mutex<Stripe>; STRIPES],
+}
+
+/// Locked stripes, by number; the others are `None`.
+pub type Guards<'a> = [Option<MutexGuard<'a, Stripe>>; STRIPES];
+
+impl Stripes {
+    /// Locks one stripe.
+    pub fn lock(&self, number: usize) -> MutexGuard<'_, Stripe> {
+        self.locks[number].lock()
+    }
+
+    /// Locks the stripes in `mask` (bit n stands for stripe n), ascending.
+    pub fn lock_mask(&self, mask: u16) -> Guards<'_> {
+        std::array::from_fn(|n| (mask >> n & 1 == 1).then(|| self.locks[n].lock()))
+    }
+
+    /// Locks all stripes, ascending.
+    pub fn lock_all(&self) -> Guards<'_> {
+        self.lock_mask(u16::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wal::record::SeriesRef;
+
+    #[test]
+    fn every_slot_has_a_place_of_its_own() {
+        let stripes = Stripes::default();
+        for slot in 0..5000_u32 {
+            let n = stripe_of(slot);
+            let mut stripe = stripes.lock(n);
+            let series = stripe.make(slot, 1);
+            assert_eq!(series.id, SeriesRef(0), "slot {slot} is taken");
+            series.id = SeriesRef(u64::from(slot) + 1);
+        }
+        for n in 0..STRIPES {
+            for (slot, series) in stripes.lock(n).iter_mut(n) {
+                assert_eq!((series.id.0, stripe_of(slot)), (u64::from(slot) + 1, n));
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Reads over head and blocks together.
+
+pub mod head_source;
+pub mod merge;
+pub mod set;
+
+use std::sync::Arc;
+
+use model::{Estimate, Labels, ReadError, SeriesBuf};
+
+/// One place that holds samples: the head, a block. Series are numbered in label order.
+#[expect(clippy::len_without_is_empty, reason = "nobody asks, and trait objects stay small")]
+pub trait Source: Send + Sync {
+    /// Number of series.
+    fn len(&self) -> usize;
+
+    /// Labels of series `i`.
+    fn labels(&self, i: usize) -> Labels;
+
+    /// First and last time that any sample of it can have, ms, inclusive.
+    fn bounds(&self) -> (i64, i64);
+
+    /// Rank of its samples against those of other sources at the same time: the higher one wins.
+    fn late_seq(&self) -> u64;
+
+    /// Appends the samples of series `i` in `[mint, maxt]` to `buf`, as runs, between
+    /// [`SeriesBuf::begin`] and [`SeriesBuf::end`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn read(&self, i: usize, mint: i64, maxt: i64, buf: &mut SeriesBuf) -> Result<(), ReadError>;
+
+    /// Late samples of series `i` in `[mint, maxt]` that beat every source; in time order.
+    fn late(&self, i: usize, mint: i64, maxt: i64) -> Vec<(i64, crate::head::late::LateValue)> {
+        let _ = (i, mint, maxt);
+        Vec::new()
+    }
+
+    /// What reading everything costs at most.
+    fn estimate(&self) -> Estimate;
+}
+
+/// A shared source.
+pub type SharedSource = Arc<dyn Source>;

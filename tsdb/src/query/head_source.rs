@@ -1,0 +1,88 @@
+//! The head as a source: selected slots in label order.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use model::{Estimate, Labels, Matcher, ReadError, SeriesBuf};
+
+use super::Source;
+use crate::head::Head;
+use crate::head::late::{LateBuffer, LateValue};
+use crate::head::read::read_late;
+use crate::head::select::HeadPostings;
+use crate::postings::resolve;
+use crate::wal::record::SeriesRef;
+
+/// The series of the head that pass some matchers.
+pub struct HeadSource {
+    head: Arc<Head>,
+    series: Vec<(u32, SeriesRef)>,
+    /// In-order samples below this are in a block.
+    boundary: i64,
+    late: Vec<Arc<LateBuffer>>,
+    /// Holds what was selected in place: a slot is not taken again while this lives.
+    _view: Arc<dyn Send + Sync>,
+}
+
+impl HeadSource {
+    /// Selects. `view` must live as long as slots and chunks of the time of the selection must.
+    pub fn select(
+        head: &Arc<Head>,
+        matchers: &[Matcher],
+        boundary: i64,
+        late: Vec<Arc<LateBuffer>>,
+        view: Arc<dyn Send + Sync>,
+    ) -> Self {
+        let index = head.index();
+        let selected: Result<_, Infallible> = resolve::select(&HeadPostings(&index), matchers);
+        let Ok(selected) = selected;
+        let series = index.in_order(&selected).into_iter().map(|s| (s, index.series(s))).collect();
+        drop(index);
+        Self { head: Arc::clone(head), series, boundary, late, _view: view }
+    }
+}
+
+impl Source for HeadSource {
+    fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    fn labels(&self, i: usize) -> Labels {
+        self.head.index().labels(self.series[i].0)
+    }
+
+    fn bounds(&self) -> (i64, i64) {
+        (self.boundary, i64::MAX)
+    }
+
+    fn late_seq(&self) -> u64 {
+        0
+    }
+
+    fn read(&self, i: usize, mint: i64, maxt: i64, buf: &mut SeriesBuf) -> Result<(), ReadError> {
+        let (slot, series) = self.series[i];
+        let mint = mint.max(self.boundary);
+        if mint > maxt {
+            return Ok(());
+        }
+        self.head.snapshot(slot, series, mint, maxt).read(mint, maxt, buf)
+    }
+
+    fn late(&self, i: usize, mint: i64, maxt: i64) -> Vec<(i64, LateValue)> {
+        if !self.late.iter().any(|b| b.overlaps(mint, maxt)) {
+            return Vec::new();
+        }
+        read_late(&self.late, self.series[i].1, mint, maxt)
+    }
+
+    fn estimate(&self) -> Estimate {
+        let mut estimate = Estimate { num_series: self.series.len() as u64, ..Estimate::default() };
+        for (slot, _) in &self.series {
+            let (samples, bytes) = self.head.weight(*slot);
+            estimate.num_samples += samples;
+            estimate.chunk_bytes += bytes;
+        }
+        estimate.num_samples += self.late.iter().map(|b| b.num_rows()).sum::<u64>();
+        estimate
+    }
+}

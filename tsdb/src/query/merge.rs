@@ -1,0 +1,159 @@
+//! Samples of one series from several sources, where the later write wins.
+
+use model::{ReadError, SeriesBuf};
+
+use super::Source;
+use crate::head::late::LateValue;
+
+/// One series in one source.
+#[derive(Clone, Copy)]
+pub struct Part<'a> {
+    /// The source.
+    pub source: &'a dyn Source,
+    /// The number of the series there.
+    pub series: usize,
+}
+
+/// Reads the samples of `parts`, which are the same series, in `[mint, maxt]` into `buf`.
+///
+/// Sources whose times do not overlap, the common case, are read one after the other straight into
+/// `buf`; others are merged sample by sample.
+///
+/// # Errors
+/// [`ReadError`] of any source.
+pub fn read(
+    parts: &mut [Part<'_>],
+    mint: i64,
+    maxt: i64,
+    buf: &mut SeriesBuf,
+) -> Result<(), ReadError> {
+    parts.sort_by_key(|p| p.source.bounds());
+    let apart = parts.windows(2).all(|w| w[0].source.bounds().1 < w[1].source.bounds().0);
+    let late: Vec<(i64, LateValue)> =
+        parts.iter().flat_map(|p| p.source.late(p.series, mint, maxt)).collect();
+    buf.begin();
+    let read = if apart && late.is_empty() {
+        parts.iter().try_for_each(|p| p.source.read(p.series, mint, maxt, buf))
+    } else {
+        merge(parts, late, mint, maxt, buf)
+    };
+    if read.is_err() {
+        buf.begin();
+    }
+    buf.end();
+    read
+}
+
+fn merge(
+    parts: &mut [Part<'_>],
+    late: Vec<(i64, LateValue)>,
+    mint: i64,
+    maxt: i64,
+    buf: &mut SeriesBuf,
+) -> Result<(), ReadError> {
+    parts.sort_by_key(|p| p.source.late_seq());
+    let mut samples: Vec<(i64, LateValue)> = Vec::new();
+    let mut scratch = SeriesBuf::new();
+    for part in parts {
+        scratch.begin();
+        part.source.read(part.series, mint, maxt, &mut scratch)?;
+        scratch.end();
+        let floats = scratch.times().iter().zip(scratch.values());
+        samples.extend(floats.map(|(t, v)| (*t, LateValue::Float(v.to_bits()))));
+        let histograms = scratch.histograms().iter().cloned();
+        samples.extend(histograms.map(|(t, h)| (t, LateValue::Histogram(h))));
+    }
+    samples.extend(late);
+    keep_last(&mut samples);
+    let mut floats = Vec::with_capacity(samples.len());
+    for (t, value) in samples {
+        match value {
+            LateValue::Float(bits) => floats.push((t, f64::from_bits(bits))),
+            LateValue::Histogram(h) => buf.push_histogram(t, h),
+        }
+    }
+    buf.push_unshared(floats);
+    Ok(())
+}
+
+/// Sorts by time; of equal times the last one in the list stays.
+pub fn keep_last<V>(samples: &mut Vec<(i64, V)>) {
+    samples.sort_by_key(|(t, _)| *t);
+    samples.reverse();
+    samples.dedup_by_key(|(t, _)| *t);
+    samples.reverse();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Estimate, Labels};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    struct Fixed {
+        samples: BTreeMap<i64, u64>,
+        seq: u64,
+        late: BTreeMap<i64, u64>,
+    }
+
+    impl Source for Fixed {
+        fn len(&self) -> usize {
+            1
+        }
+        fn labels(&self, _: usize) -> Labels {
+            Labels::empty()
+        }
+        fn bounds(&self) -> (i64, i64) {
+            let first = self.samples.keys().next().copied().unwrap_or(0);
+            (first, self.samples.keys().next_back().copied().unwrap_or(0))
+        }
+        fn late_seq(&self) -> u64 {
+            self.seq
+        }
+        fn read(
+            &self,
+            _: usize,
+            mint: i64,
+            maxt: i64,
+            buf: &mut SeriesBuf,
+        ) -> Result<(), ReadError> {
+            buf.push_unshared(
+                self.samples.range(mint..=maxt).map(|(t, v)| (*t, f64::from_bits(*v))),
+            );
+            Ok(())
+        }
+        fn late(&self, _: usize, mint: i64, maxt: i64) -> Vec<(i64, LateValue)> {
+            self.late.range(mint..=maxt).map(|(t, v)| (*t, LateValue::Float(*v))).collect()
+        }
+        fn estimate(&self) -> Estimate {
+            Estimate::default()
+        }
+    }
+
+    proptest! {
+        /// Model: maps laid over each other in the order of their ranks, late samples on top.
+        #[test]
+        fn the_higher_rank_wins(
+            layers in proptest::collection::vec(proptest::collection::btree_map(0..60_i64, any::<u64>(), 0..20), 1..5),
+            late in proptest::collection::btree_map(0..60_i64, any::<u64>(), 0..5),
+            order in any::<u64>(), mint in -1..60_i64, maxt in 0..61_i64,
+        ) {
+            prop_assume!(mint <= maxt);
+            let mut want = BTreeMap::new();
+            for layer in layers.iter().chain([&late]) {
+                want.extend(layer.range(mint..=maxt).map(|(t, v)| (*t, *v)));
+            }
+            let mut sources: Vec<Fixed> = layers.into_iter().enumerate()
+                .map(|(i, samples)| Fixed { samples, seq: i as u64, late: BTreeMap::new() }).collect();
+            sources[0].late = late;
+            let n = sources.len();
+            sources.rotate_left(usize::try_from(order).unwrap() % n);
+            let mut parts: Vec<Part<'_>> = sources.iter().map(|s| Part { source: s, series: 0 }).collect();
+            let mut buf = SeriesBuf::new();
+            read(&mut parts, mint, maxt, &mut buf).unwrap();
+            let got: Vec<_> = buf.times().iter().copied().zip(buf.values().iter().map(|v| v.to_bits())).collect();
+            prop_assert_eq!(got, want.into_iter().collect::<Vec<_>>());
+        }
+    }
+}
