@@ -188,7 +188,10 @@ mod tests {
     use super::*;
 
     fn runtime() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(false).build().unwrap()
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap()
     }
 
     #[test]
@@ -200,7 +203,7 @@ mod tests {
             assert_eq!(pool.enter(101).await.unwrap_err(), Shed::Busy("writes"));
             assert_eq!((pool.running(), pool.queued_bytes.load(Ordering::Relaxed)), (1, 0));
             drop(held);
-            pool.enter(1000).await.unwrap();
+            drop(pool.enter(1000).await.unwrap());
         });
     }
 

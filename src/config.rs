@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use tsdb::wal::WalMode;
 
-pub(crate) use load::{ConfigError, Invocation, command_line};
+pub(crate) use load::{ConfigError, Invocation};
 pub(crate) use value::{
     Addresses, ByteSize, Features, LogFormat, LogLevel, MemoryLimit, Millis, Value,
 };
@@ -275,7 +275,9 @@ impl Config {
 
     /// The effective settings as a YAML document; nothing in it is secret so far.
     pub(crate) fn yaml(&self) -> String {
-        KEYS.iter().map(|key| format!("{}: {}\n", key.name(), yaml_scalar(&key.get(self)))).collect()
+        KEYS.iter()
+            .map(|key| format!("{}: {}\n", key.name(), yaml_scalar(&key.get(self))))
+            .collect()
     }
 }
 

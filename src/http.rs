@@ -264,7 +264,9 @@ impl Context {
         let form = self
             .header(header::CONTENT_TYPE)
             .and_then(|value| value.split(';').next())
-            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"));
+            .is_some_and(|kind| {
+                kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
+            });
         if self.method != Method::POST || !form {
             return self.url_params();
         }
@@ -303,7 +305,12 @@ pub(crate) async fn handle(
         began,
     };
     let uri_bytes = parts.uri.path().len() + cx.query.len();
-    let framing = Framing { pulse: &pulse, version: parts.version, uri_bytes, has_host: parts.uri.host().is_some() };
+    let framing = Framing {
+        pulse: &pulse,
+        version: parts.version,
+        uri_bytes,
+        has_host: parts.uri.host().is_some(),
+    };
     let result = match check_framing(&cx, &framing) {
         Err(failure) => Err(failure),
         Ok(()) => match route {
@@ -374,7 +381,9 @@ async fn dispatch(cx: &Context, endpoint: Endpoint, body: Incoming) -> Result<Re
         Endpoint::FormatQuery => prom_query::format(cx, &cx.params(body).await?),
         Endpoint::ParseQuery => prom_query::parse(cx, &cx.params(body).await?),
         Endpoint::Labels => prom_labels::labels(cx, cx.params(body).await?).await,
-        Endpoint::LabelValues => prom_labels::label_values(cx, &cx.variable, cx.url_params()?).await,
+        Endpoint::LabelValues => {
+            prom_labels::label_values(cx, &cx.variable, cx.url_params()?).await
+        }
         Endpoint::Series => prom_labels::series(cx, cx.params(body).await?).await,
         Endpoint::Metadata => prom_labels::metadata(cx, &cx.url_params()?),
         Endpoint::Status(page) => prom_status::page(cx, page, &cx.url_params()?),
@@ -405,8 +414,7 @@ fn is_foreign(cx: &Context) -> bool {
 
 fn origin_allowed(cx: &Context, origin: &str) -> bool {
     let allowed = &cx.config.cors_origin;
-    !allowed.is_empty()
-        && model::Regex::anchored(allowed).is_ok_and(|regex| regex.is_match(origin))
+    !allowed.is_empty() && model::Regex::anchored(allowed).is_ok_and(|regex| regex.is_match(origin))
 }
 
 /// Adds the headers that do not depend on the handler.

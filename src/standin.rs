@@ -1,5 +1,5 @@
 //! Stand-ins for storage and engine until they land; dropped then.
-#![expect(missing_docs, clippy::unnecessary_wraps, clippy::unused_self, reason = "dropped soon")]
+#![allow(dead_code, clippy::unnecessary_wraps, clippy::unused_self, reason = "dropped soon")]
 
 pub(crate) mod duration;
 pub(crate) mod engine;
@@ -112,7 +112,7 @@ impl Db {
         let mut state = self.state.lock();
         let state = &mut *state;
         let mut report = AppendReport::default();
-        let mut refuse = |report: &mut AppendReport, series, why| {
+        let refuse = |report: &mut AppendReport, series, why| {
             report.refused += 1;
             if report.refusals.len() < MAX_REFUSALS {
                 report.refusals.push((series, why));
@@ -260,27 +260,32 @@ impl Queryable for Db {
     fn select(&self, selection: &Selection) -> Result<Box<dyn SeriesSet>, ReadError> {
         let state = self.state.lock();
         let range = selection.mint..=selection.maxt.max(selection.mint);
-        let passes = |labels: &Labels| {
-            selection.matchers.iter().all(|m| m.matches(labels.get(&m.name)))
-        };
-        let series = state.series.iter().filter(|(labels, _)| passes(labels)).filter_map(|(l, s)| {
-            let samples: Vec<_> = s.range(range.clone()).map(|(t, v)| (*t, *v)).collect();
-            (!samples.is_empty()).then(|| (l.clone(), samples))
-        });
+        let passes =
+            |labels: &Labels| selection.matchers.iter().all(|m| m.matches(labels.get(&m.name)));
+        let series =
+            state.series.iter().filter(|(labels, _)| passes(labels)).filter_map(|(l, s)| {
+                let samples: Vec<_> = s.range(range.clone()).map(|(t, v)| (*t, *v)).collect();
+                (!samples.is_empty()).then(|| (l.clone(), samples))
+            });
         Ok(Box::new(Set(series.collect())))
     }
 
     fn label_names(&self, request: &NamesRequest) -> Result<Vec<String>, ReadError> {
-        let set = self.select(&Selection::new(request.matchers.clone(), request.mint, request.maxt))?;
-        let names = (0..set.len()).flat_map(|i| {
-            set.labels(i).iter().map(|(n, _)| n.to_owned()).collect::<Vec<_>>()
-        });
+        let set =
+            self.select(&Selection::new(request.matchers.clone(), request.mint, request.maxt))?;
+        let names = (0..set.len())
+            .flat_map(|i| set.labels(i).iter().map(|(n, _)| n.to_owned()).collect::<Vec<_>>());
         Ok(names.collect::<std::collections::BTreeSet<_>>().into_iter().collect())
     }
 
     fn label_values(&self, name: &str, request: &NamesRequest) -> Result<Vec<String>, ReadError> {
-        let set = self.select(&Selection::new(request.matchers.clone(), request.mint, request.maxt))?;
+        let set =
+            self.select(&Selection::new(request.matchers.clone(), request.mint, request.maxt))?;
         let values = (0..set.len()).map(|i| set.labels(i).get(name).to_owned());
-        Ok(values.filter(|v| !v.is_empty()).collect::<std::collections::BTreeSet<_>>().into_iter().collect())
+        Ok(values
+            .filter(|v| !v.is_empty())
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .collect())
     }
 }

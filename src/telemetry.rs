@@ -53,8 +53,7 @@ impl LogLimiter {
     pub(crate) fn allow(&self, kind: &'static str) -> bool {
         let now = Instant::now();
         let mut kinds = self.kinds.lock();
-        let window =
-            kinds.entry(kind).or_insert(Window { began: now, lines: 0, left_out: 0 });
+        let window = kinds.entry(kind).or_insert(Window { began: now, lines: 0, left_out: 0 });
         if now.duration_since(window.began) >= Duration::from_secs(1) {
             if window.left_out > 0 {
                 tracing::warn!(kind, lines = window.left_out, "log lines of one kind left out");

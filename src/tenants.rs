@@ -88,10 +88,9 @@ impl Tenants {
     /// # Errors
     /// The first database that does not open.
     pub(crate) fn open(opener: Opener, several: bool) -> Result<Self, TenantError> {
-        let default = opener.open(&opener.data_dir).map_err(|source| TenantError::Open {
-            id: DEFAULT_TENANT.to_owned(),
-            source,
-        })?;
+        let default = opener
+            .open(&opener.data_dir)
+            .map_err(|source| TenantError::Open { id: DEFAULT_TENANT.to_owned(), source })?;
         if !several {
             return Ok(Self { default, several: None });
         }

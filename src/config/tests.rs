@@ -1,10 +1,10 @@
+use super::load::command_line;
 use super::*;
 
 fn invoke(args: &[&str], variables: &[(&str, &str)]) -> Result<Config, String> {
     let args = std::iter::once("silverback").chain(args.iter().copied()).map(Into::into);
-    let find = |name: &str| {
-        variables.iter().find(|(n, _)| *n == name).map(|(_, text)| (*text).to_owned())
-    };
+    let find =
+        |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, text)| (*text).to_owned());
     let invocation = Invocation::from_args(args, find).map_err(|e| e.to_string())?;
     invocation.load().map_err(|e| e.to_string())
 }
@@ -43,7 +43,10 @@ fn a_flag_beats_a_variable_beats_the_file() {
         &[("SILVERBACK_MAX_HEADERS", "11"), ("SILVERBACK_MAX_CONNECTIONS", "11")],
     )
     .unwrap();
-    assert_eq!((config.max_headers, config.max_connections, config.idle_timeout.0), (12, 11, 10_000));
+    assert_eq!(
+        (config.max_headers, config.max_connections, config.idle_timeout.0),
+        (12, 11, 10_000)
+    );
 }
 
 #[test]
@@ -121,8 +124,16 @@ fn the_retention_bounds_the_oldest_time() {
 
 #[test]
 fn sizes_are_binary() {
-    for (text, want) in [("0", Some(0)), ("1k", Some(1024)), ("2MB", Some(2 << 20)), ("3GiB", Some(3 << 30)),
-        ("-1", None), ("", None), ("1.5M", None), ("99999999999T", None)] {
+    for (text, want) in [
+        ("0", Some(0)),
+        ("1k", Some(1024)),
+        ("2MB", Some(2 << 20)),
+        ("3GiB", Some(3 << 30)),
+        ("-1", None),
+        ("", None),
+        ("1.5M", None),
+        ("99999999999T", None),
+    ] {
         assert_eq!(ByteSize::parse(text).ok().map(|b| b.0), want, "{text}");
     }
 }

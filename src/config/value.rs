@@ -106,9 +106,8 @@ impl Value for ByteSize {
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (number, suffix) = text.split_at(digits);
         let unit = SIZE_UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(suffix.trim()));
-        let bytes = number.parse::<u64>().ok().zip(unit).and_then(|(n, (_, unit))| {
-            n.checked_mul(*unit)
-        });
+        let bytes =
+            number.parse::<u64>().ok().zip(unit).and_then(|(n, (_, unit))| n.checked_mul(*unit));
         bytes.map(Self).ok_or_else(|| format!("{text:?} is not a size such as 32MiB"))
     }
 
@@ -160,9 +159,10 @@ impl Value for MemoryLimit {
             return percent.map(Self::Percent).ok_or_else(|| format!("{text} is not 1% to 100%"));
         }
         match ByteSize::parse(text)?.0 {
-            n if n < MIN_MEMORY => {
-                Err(format!("{text} is below the smallest budget of {}", ByteSize(MIN_MEMORY).print()))
-            }
+            n if n < MIN_MEMORY => Err(format!(
+                "{text} is below the smallest budget of {}",
+                ByteSize(MIN_MEMORY).print()
+            )),
             n => Ok(Self::Bytes(n)),
         }
     }

@@ -57,5 +57,9 @@ pub(super) fn quit(cx: &Context) -> Result<Reply, Failure> {
 /// `/metrics`.
 pub(super) fn metrics(cx: &Context) -> Reply {
     let body = telemetry::exposition(&cx.app);
-    Reply::new(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", body)
+    Reply::new(
+        StatusCode::OK,
+        "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
+        body,
+    )
 }

@@ -149,9 +149,9 @@ impl Coding {
         let (first, second) = (headers.next(), headers.next());
         let name = first.map_or(Ok(""), |value| value.to_str()).unwrap_or("?").trim();
         match name.to_ascii_lowercase().as_str() {
-            _ if second.is_some() => Err(Failure::Unsupported(
-                "request has more than one Content-Encoding".to_owned(),
-            )),
+            _ if second.is_some() => {
+                Err(Failure::Unsupported("request has more than one Content-Encoding".to_owned()))
+            }
             "" | "identity" | "none" => Ok(Self::Identity),
             "gzip" | "x-gzip" => Ok(Self::Gzip),
             "deflate" => Ok(Self::Deflate),
@@ -179,7 +179,9 @@ pub(super) fn decompress(
     limit: ByteSize,
 ) -> Result<Body, Failure> {
     let limit = limit.as_usize();
-    let over = || Failure::TooLarge(format!("Request Entity Too Large: limit is {limit} bytes decompressed"));
+    let over = || {
+        Failure::TooLarge(format!("Request Entity Too Large: limit is {limit} bytes decompressed"))
+    };
     match coding {
         Coding::Identity if body.bytes.len() > limit => Err(over()),
         Coding::Identity => Ok(body),

@@ -11,6 +11,7 @@ use super::json::Json;
 use super::reply::Reply;
 use crate::blocking::Shed;
 use crate::tenants::TenantError;
+use crate::text::cut;
 
 /// Seconds after which a client that was turned away should come back.
 const RETRY_AFTER: &str = "1";
@@ -183,7 +184,9 @@ impl Failure {
             Self::Method { .. } => "Method Not Allowed",
             Self::MethodText { text, .. } => text,
             Self::Framing(what) => what,
-            Self::UriTooLong { limit } => return format!("request URI is over the limit of {limit} bytes"),
+            Self::UriTooLong { limit } => {
+                return format!("request URI is over the limit of {limit} bytes");
+            }
             Self::SlowBody => "request body came too slowly",
             Self::ForeignOrigin => "origin not allowed",
         };
@@ -200,7 +203,8 @@ impl Failure {
             | (Door::Text, _) => Reply::text(status, format!("{message}\n")),
             (Door::Api, _) => Reply::new(status, "application/json", self.envelope(&message)),
             (Door::InfluxV1, _) => {
-                let mut reply = Reply::new(status, "application/json", influx_error(&message, None));
+                let mut reply =
+                    Reply::new(status, "application/json", influx_error(&message, None));
                 let first = message.lines().next().unwrap_or_default();
                 reply.header_text(HeaderName::from_static("x-influxdb-error"), cut(first, 1024));
                 reply
@@ -257,15 +261,6 @@ fn influx_error(message: &str, data: Option<&str>) -> Vec<u8> {
     }
     json.raw("}\n");
     json.into_bytes()
-}
-
-/// At most `max` bytes of `text`, cut at a character.
-pub(super) fn cut(text: &str, max: usize) -> &str {
-    if text.len() <= max {
-        return text;
-    }
-    let end = (0..=max).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
-    &text[..end]
 }
 
 impl From<TenantError> for Failure {

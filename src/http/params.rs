@@ -1,7 +1,6 @@
 //! Parameters of a URL's query and of a form body, and the kinds of values they have.
 
 use crate::standin::duration;
-use promql::number;
 
 /// Parameters in the order of their precedence: those of the form body first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,7 +22,7 @@ impl Params {
 
     /// The value of `name`, or the empty string. The form wins over the URL.
     pub(crate) fn get(&self, name: &str) -> &str {
-        self.all(name).next().unwrap_or_default()
+        self.0.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
     }
 
     /// Every value of `name`.
@@ -169,7 +168,12 @@ pub(crate) fn format_rfc3339(t_ms: i64) -> String {
     let (s, ms) = (of_day / 1000, of_day % 1000);
     let fraction = if ms == 0 { String::new() } else { format!(".{ms:03}") };
     let fraction = fraction.trim_end_matches('0');
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}{fraction}Z", s / 3600, s / 60 % 60, s % 60)
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}{fraction}Z",
+        s / 3600,
+        s / 60 % 60,
+        s % 60
+    )
 }
 
 /// A length of time in ms: decimal seconds or a Prometheus duration.
@@ -181,7 +185,10 @@ pub(crate) fn parse_duration(text: &str) -> Result<i64, String> {
     if let Some(seconds) = parse_float(text) {
         // Prometheus counts nanoseconds in 64 bits.
         if seconds.abs() * 1e9 > 9_223_372_036_854_775_807.0 {
-            return Err(format!("cannot parse {} to a valid duration. It overflows int64", quoted()));
+            return Err(format!(
+                "cannot parse {} to a valid duration. It overflows int64",
+                quoted()
+            ));
         }
         if !seconds.is_nan() {
             #[expect(clippy::cast_possible_truncation, reason = "in range as just checked")]
@@ -218,7 +225,7 @@ pub(crate) fn parse_limit(text: &str) -> Result<usize, String> {
 #[cfg(test)]
 fn print_seconds(t_ms: i64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "the tests stay small")]
-    number::format_f(t_ms as f64 / 1000.0)
+    promql::number::format_f(t_ms as f64 / 1000.0)
 }
 
 #[cfg(test)]

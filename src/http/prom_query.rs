@@ -6,19 +6,19 @@ mod request;
 
 use model::Queryable;
 
+use super::Context;
 use super::error::Failure;
 use super::json::Json;
 use super::params::Params;
 use super::reply::Reply;
-use super::Context;
 use crate::app::now_ms;
 use crate::blocking::Deadline;
 use crate::config::Config;
 use crate::standin::engine::{Engine, EngineOptions, QueryContext, QueryError, QueryResult};
 use annotations::Notes;
-pub(super) use request::{invalid, time_or};
 use render::Rendering;
 use request::{Options, Range};
+pub(super) use request::{invalid, time_or};
 
 /// `/api/v1/query`.
 pub(super) async fn instant(cx: &Context, params: Params) -> Result<Reply, Failure> {

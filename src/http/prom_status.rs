@@ -41,7 +41,12 @@ pub(super) fn empty(what: Empty, params: &Params) -> Result<Reply, Failure> {
     if what == Empty::Rules {
         match params.get("type") {
             "" | "alert" | "record" => {}
-            other => return Err(invalid("type", &format!("not supported value {}", model::go_quote(other)))),
+            other => {
+                return Err(invalid(
+                    "type",
+                    &format!("not supported value {}", model::go_quote(other)),
+                ));
+            }
         }
     }
     let data = match what {
@@ -52,7 +57,9 @@ pub(super) fn empty(what: Empty, params: &Params) -> Result<Reply, Failure> {
         Empty::ScrapePools => r#"{"scrapePools":[]}"#,
         Empty::Alertmanagers => r#"{"activeAlertmanagers":[],"droppedAlertmanagers":[]}"#,
     };
-    Ok(success(|json| drop(json.raw(data))))
+    Ok(success(|json| {
+        json.raw(data);
+    }))
 }
 
 pub(super) fn page(cx: &Context, page: Page, params: &Params) -> Result<Reply, Failure> {
@@ -78,7 +85,9 @@ pub(super) fn page(cx: &Context, page: Page, params: &Params) -> Result<Reply, F
 }
 
 fn members(json: &mut Json, pairs: &[(&str, &str)]) {
-    json.object(pairs, |json, (name, value)| drop(json.string(name).raw(":").string(value)));
+    json.object(pairs, |json, (name, value)| {
+        json.string(name).raw(":").string(value);
+    });
 }
 
 fn build_info(json: &mut Json) {

@@ -171,7 +171,10 @@ pub(crate) fn selector(text: &str) -> Result<Vec<Matcher>, String> {
         return Err(format!("1:1: parse error: unexpected character in {name}"));
     }
     let Some(rest) = rest.strip_suffix('}') else {
-        return Err(format!("1:{}: parse error: unexpected end of input inside braces", text.len() + 1));
+        return Err(format!(
+            "1:{}: parse error: unexpected end of input inside braces",
+            text.len() + 1
+        ));
     };
     let mut matchers = Vec::new();
     if !name.is_empty() {
@@ -239,7 +242,8 @@ impl Engine {
         step_ms: i64,
         context: &QueryContext,
     ) -> Result<QueryResult, QueryError> {
-        let steps: Vec<i64> = (0..=(end_ms - start_ms) / step_ms).map(|i| start_ms + i * step_ms).collect();
+        let steps: Vec<i64> =
+            (0..=(end_ms - start_ms) / step_ms).map(|i| start_ms + i * step_ms).collect();
         let value = match parsed(query).map_err(QueryError::Parse)? {
             Parsed::Number(v) => Value::Matrix(vec![MatrixSeries {
                 floats: steps.iter().map(|t| (*t, v)).collect(),
@@ -250,7 +254,9 @@ impl Engine {
                     "invalid expression type \"string\" for range query, must be Scalar or instant Vector".to_owned(),
                 ));
             }
-            Parsed::Selector(matchers) => Value::Matrix(self.rows(data, matchers, &steps, context)?),
+            Parsed::Selector(matchers) => {
+                Value::Matrix(self.rows(data, matchers, &steps, context)?)
+            }
         };
         Ok(done(value))
     }
@@ -265,7 +271,11 @@ impl Engine {
         context.interrupt.check()?;
         let lookback = context.lookback_ms.unwrap_or(self.options.lookback_ms);
         let (first, last) = (steps[0], steps[steps.len() - 1]);
-        let set = data.select(&Selection::new(matchers, first.saturating_sub(lookback).saturating_add(1), last))?;
+        let set = data.select(&Selection::new(
+            matchers,
+            first.saturating_sub(lookback).saturating_add(1),
+            last,
+        ))?;
         let mut out = Vec::new();
         let mut buf = SeriesBuf::new();
         for i in 0..set.len() {
@@ -273,7 +283,10 @@ impl Engine {
             let mut floats = Vec::new();
             for &t in steps {
                 let n = buf.times().partition_point(|x| *x <= t);
-                if n > 0 && buf.times()[n - 1] > t.saturating_sub(lookback) && !model::is_stale(buf.values()[n - 1]) {
+                if n > 0
+                    && buf.times()[n - 1] > t.saturating_sub(lookback)
+                    && !model::is_stale(buf.values()[n - 1])
+                {
                     floats.push((t, buf.values()[n - 1]));
                 }
             }

@@ -38,7 +38,14 @@ impl Text {
         self.sample(name, "", value);
     }
 
-    fn by(&mut self, name: &str, kind: &str, help: &str, label: &str, values: &BTreeMap<&str, u64>) {
+    fn by(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        label: &str,
+        values: &BTreeMap<&str, u64>,
+    ) {
         self.family(name, kind, help);
         for (key, value) in values {
             self.sample(name, &format!("{label}=\"{key}\""), value);
@@ -57,11 +64,36 @@ fn storage(app: &App, out: &mut Text) {
         "Total number of series in the head block.",
         stats.num_series,
     );
-    out.one("prometheus_tsdb_head_chunks", "gauge", "Total number of chunks in the head block.", stats.num_chunks);
-    out.one("prometheus_tsdb_head_min_time", "gauge", "Minimum time bound of the head block, ms.", stats.min_time_ms);
-    out.one("prometheus_tsdb_head_max_time", "gauge", "Maximum time bound of the head block, ms.", stats.max_time_ms);
-    out.one("prometheus_tsdb_blocks_loaded", "gauge", "Number of currently loaded data blocks.", stats.num_blocks);
-    out.one("prometheus_tsdb_wal_storage_size_bytes", "gauge", "Size of the write-ahead log.", stats.wal_bytes);
+    out.one(
+        "prometheus_tsdb_head_chunks",
+        "gauge",
+        "Total number of chunks in the head block.",
+        stats.num_chunks,
+    );
+    out.one(
+        "prometheus_tsdb_head_min_time",
+        "gauge",
+        "Minimum time bound of the head block, ms.",
+        stats.min_time_ms,
+    );
+    out.one(
+        "prometheus_tsdb_head_max_time",
+        "gauge",
+        "Maximum time bound of the head block, ms.",
+        stats.max_time_ms,
+    );
+    out.one(
+        "prometheus_tsdb_blocks_loaded",
+        "gauge",
+        "Number of currently loaded data blocks.",
+        stats.num_blocks,
+    );
+    out.one(
+        "prometheus_tsdb_wal_storage_size_bytes",
+        "gauge",
+        "Size of the write-ahead log.",
+        stats.wal_bytes,
+    );
     out.one("silverback_tenants", "gauge", "Open databases.", tenants.all().len());
 }
 
@@ -83,7 +115,11 @@ fn requests(app: &App, out: &mut Text) {
             let labels = format!("handler=\"{handler}\",le=\"{bound}\"");
             out.sample(&format!("{name}_bucket"), &labels, below);
         }
-        out.sample(&format!("{name}_bucket"), &format!("handler=\"{handler}\",le=\"+Inf\""), h.count);
+        out.sample(
+            &format!("{name}_bucket"),
+            &format!("handler=\"{handler}\",le=\"+Inf\""),
+            h.count,
+        );
         out.sample(&format!("{name}_sum"), &format!("handler=\"{handler}\""), h.seconds);
         out.sample(&format!("{name}_count"), &format!("handler=\"{handler}\""), h.count);
     }
@@ -99,8 +135,18 @@ fn requests(app: &App, out: &mut Text) {
         }
         out.sample("silverback_pool_running", &labels, pool.running());
     }
-    out.one("prometheus_engine_queries", "gauge", "The current number of queries being executed.", app.queries.running());
-    out.one("prometheus_engine_queries_concurrent_max", "gauge", "The max number of concurrent queries.", app.queries.size());
+    out.one(
+        "prometheus_engine_queries",
+        "gauge",
+        "The current number of queries being executed.",
+        app.queries.running(),
+    );
+    out.one(
+        "prometheus_engine_queries_concurrent_max",
+        "gauge",
+        "The max number of concurrent queries.",
+        app.queries.size(),
+    );
     out.one(
         "silverback_panics_total",
         "counter",
@@ -113,28 +159,53 @@ fn writes(app: &App, out: &mut Text) {
     type Pick = fn(&WriteCounters) -> &AtomicU64;
     let counters: [(&str, &str, Pick); 9] = [
         ("silverback_samples_appended_total", "Samples stored.", |c| &c.samples),
-        ("silverback_samples_late_total", "Samples stored that were older than their series' newest.", |c| &c.late),
+        (
+            "silverback_samples_late_total",
+            "Samples stored that were older than their series' newest.",
+            |c| &c.late,
+        ),
         ("silverback_samples_refused_total", "Samples refused.", |c| &c.refused),
-        ("silverback_exemplars_dropped_total", "Exemplars that were not stored.", |c| &c.exemplars_dropped),
-        ("silverback_histograms_dropped_total", "Native histograms that were not stored.", |c| &c.histograms_dropped),
-        ("silverback_strings_dropped_total", "String fields that were not stored.", |c| &c.strings_dropped),
-        ("silverback_name_tags_ignored_total", "Tags called __name__ that were ignored.", |c| &c.name_tags_ignored),
+        ("silverback_exemplars_dropped_total", "Exemplars that were not stored.", |c| {
+            &c.exemplars_dropped
+        }),
+        ("silverback_histograms_dropped_total", "Native histograms that were not stored.", |c| {
+            &c.histograms_dropped
+        }),
+        ("silverback_strings_dropped_total", "String fields that were not stored.", |c| {
+            &c.strings_dropped
+        }),
+        ("silverback_name_tags_ignored_total", "Tags called __name__ that were ignored.", |c| {
+            &c.name_tags_ignored
+        }),
         ("silverback_bad_lines_total", "Lines that could not be parsed.", |c| &c.bad_lines),
         ("silverback_write_bytes_total", "Bytes of write bodies, decompressed.", |c| &c.bytes),
     ];
     for (name, help, pick) in counters {
         out.family(name, "counter", help);
-        for (door, counters) in [("remote_write", &app.metrics.remote), ("line_protocol", &app.metrics.line)] {
+        for (door, counters) in
+            [("remote_write", &app.metrics.remote), ("line_protocol", &app.metrics.line)]
+        {
             out.sample(name, &format!("door=\"{door}\""), pick(counters).load(Relaxed));
         }
     }
     let samples = app.metrics.remote.samples.load(Relaxed) + app.metrics.line.samples.load(Relaxed);
-    out.one("prometheus_tsdb_head_samples_appended_total", "counter", "Total number of appended samples.", samples);
+    out.one(
+        "prometheus_tsdb_head_samples_appended_total",
+        "counter",
+        "Total number of appended samples.",
+        samples,
+    );
 }
 
 fn server(app: &App, out: &mut Text) {
     let metrics = &app.metrics;
-    out.by("limit_exceeded_total", "counter", "Refusals by limit.", "limit", &metrics.limits.lock());
+    out.by(
+        "limit_exceeded_total",
+        "counter",
+        "Refusals by limit.",
+        "limit",
+        &metrics.limits.lock(),
+    );
     out.by(
         "silverback_connections_cut_total",
         "counter",
@@ -142,7 +213,12 @@ fn server(app: &App, out: &mut Text) {
         "reason",
         &metrics.cuts.lock(),
     );
-    out.one("silverback_connections", "gauge", "Open connections.", metrics.connections.load(Relaxed));
+    out.one(
+        "silverback_connections",
+        "gauge",
+        "Open connections.",
+        metrics.connections.load(Relaxed),
+    );
     out.one(
         "silverback_connections_total",
         "counter",
@@ -175,9 +251,24 @@ fn process(app: &App, out: &mut Text) {
         out.sample("silverback_memory_used_bytes", &labels, app.memory.used_by(account));
     }
     let p = Process::read();
-    out.one("process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds.", p.cpu_seconds);
-    out.one("process_resident_memory_bytes", "gauge", "Resident memory size in bytes.", p.resident_bytes);
-    out.one("process_virtual_memory_bytes", "gauge", "Virtual memory size in bytes.", p.virtual_bytes);
+    out.one(
+        "process_cpu_seconds_total",
+        "counter",
+        "Total user and system CPU time spent in seconds.",
+        p.cpu_seconds,
+    );
+    out.one(
+        "process_resident_memory_bytes",
+        "gauge",
+        "Resident memory size in bytes.",
+        p.resident_bytes,
+    );
+    out.one(
+        "process_virtual_memory_bytes",
+        "gauge",
+        "Virtual memory size in bytes.",
+        p.virtual_bytes,
+    );
     out.one("process_open_fds", "gauge", "Number of open file descriptors.", p.open_fds);
     out.one("process_max_fds", "gauge", "Maximum number of open file descriptors.", p.max_fds);
     out.one("process_threads", "gauge", "Number of OS threads.", p.threads);

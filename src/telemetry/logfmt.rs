@@ -80,9 +80,13 @@ mod tests {
 
     #[test]
     fn values_are_quoted_where_they_must_be() {
-        for (text, want) in
-            [("a", "a"), ("", "\"\""), ("a b", "\"a b\""), ("a\nb", "\"a\\nb\""), ("a=b", "\"a=b\"")]
-        {
+        for (text, want) in [
+            ("a", "a"),
+            ("", "\"\""),
+            ("a b", "\"a b\""),
+            ("a\nb", "\"a\\nb\""),
+            ("a=b", "\"a=b\""),
+        ] {
             assert_eq!(quoted(text), want);
         }
     }

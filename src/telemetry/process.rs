@@ -61,8 +61,10 @@ pub(crate) fn available_memory() -> u64 {
 
 fn cgroup_limits() -> impl Iterator<Item = u64> {
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let mut files =
-        vec!["/sys/fs/cgroup/memory.max".to_owned(), "/sys/fs/cgroup/memory/memory.limit_in_bytes".to_owned()];
+    let mut files = vec![
+        "/sys/fs/cgroup/memory.max".to_owned(),
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes".to_owned(),
+    ];
     for line in own.lines() {
         let mut parts = line.splitn(3, ':').skip(1);
         match (parts.next(), parts.next()) {

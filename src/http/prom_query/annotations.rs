@@ -96,7 +96,10 @@ mod tests {
             notes.warn(&format!("w{i}"));
         }
         let warnings = notes.warnings();
-        assert_eq!((warnings.len(), warnings[10].as_str()), (11, "2 more warning annotations omitted"));
+        assert_eq!(
+            (warnings.len(), warnings[10].as_str()),
+            (11, "2 more warning annotations omitted")
+        );
         assert!(notes.infos().is_empty());
     }
 }

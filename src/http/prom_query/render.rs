@@ -117,13 +117,14 @@ fn metric(json: &mut Json, labels: &Labels) {
 fn vector_sample(json: &mut Json, sample: &VectorSample) {
     metric(json, &sample.labels);
     match &sample.value {
-        SampleValue::Float(v) => json.raw(",\"value\":[").time(sample.t_ms).raw(",").value(*v),
+        SampleValue::Float(v) => {
+            json.raw(",\"value\":[").time(sample.t_ms).raw(",").value(*v);
+        }
         SampleValue::Histogram(h) => {
             json.raw(",\"histogram\":[").time(sample.t_ms).raw(",");
             histogram(json, h);
-            json
         }
-    };
+    }
     json.raw("]}");
 }
 

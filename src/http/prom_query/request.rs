@@ -23,11 +23,7 @@ pub(in crate::http) fn time(params: &Params, name: &str) -> Result<i64, Failure>
 ///
 /// # Errors
 /// [`Failure::BadData`].
-pub(in crate::http) fn time_or(
-    params: &Params,
-    name: &str,
-    default: i64,
-) -> Result<i64, Failure> {
+pub(in crate::http) fn time_or(params: &Params, name: &str, default: i64) -> Result<i64, Failure> {
     match params.get(name) {
         "" => Ok(default),
         text => parse_time(text)
@@ -135,13 +131,19 @@ mod tests {
             ("", "invalid parameter \"start\": cannot parse \"\" to a valid timestamp"),
             ("start=x&end=y", "invalid parameter \"start\": cannot parse \"x\""),
             ("start=2&end=y", "invalid parameter \"end\": cannot parse \"y\""),
-            ("start=2&end=1&step=x", "invalid parameter \"end\": end timestamp must not be before start time"),
+            (
+                "start=2&end=1&step=x",
+                "invalid parameter \"end\": end timestamp must not be before start time",
+            ),
             ("start=1&end=2", "invalid parameter \"step\": cannot parse \"\" to a valid duration"),
             ("start=1&end=2&step=0", "invalid parameter \"step\": zero or negative"),
             ("start=1&end=2&step=-1", "invalid parameter \"step\": zero or negative"),
             ("start=1&end=2&step=1e-9", "invalid parameter \"step\": zero or negative"),
             ("start=1&end=2&step=NaN", "invalid parameter \"step\": cannot parse \"NaN\""),
-            ("start=1&end=2&step=Inf", "invalid parameter \"step\": cannot parse \"Inf\" to a valid duration. It overflows int64"),
+            (
+                "start=1&end=2&step=Inf",
+                "invalid parameter \"step\": cannot parse \"Inf\" to a valid duration. It overflows int64",
+            ),
             ("start=0&end=11001&step=1", "exceeded maximum resolution of 11,000 points"),
             ("start=-9e15&end=9e15&step=1", "exceeded maximum resolution of 11,000 points"),
         ] {
@@ -165,7 +167,10 @@ mod tests {
     fn options_are_optional_and_checked() {
         let options = |query: &str| Options::parse(&Params::parse(query, "").unwrap(), 0);
         let plain = options("").unwrap();
-        assert_eq!((plain.timeout_ms, plain.lookback_ms, plain.stats_warning()), (None, None, None));
+        assert_eq!(
+            (plain.timeout_ms, plain.lookback_ms, plain.stats_warning()),
+            (None, None, None)
+        );
         let set = options("timeout=1.5&lookback_delta=1m&stats=1").unwrap();
         assert_eq!((set.timeout_ms, set.lookback_ms), (Some(1500), Some(60_000)));
         assert!(set.stats_warning().unwrap().starts_with("value \"1\" for parameter \"stats\""));

@@ -115,7 +115,9 @@ impl HeadScan {
         }
         let from = self.bytes.len().saturating_sub(3);
         self.bytes.extend_from_slice(&new[..new.len().min(self.max)]);
-        let Some(end) = self.bytes[from..].windows(4).position(|w| w == b"\r\n\r\n") else { return };
+        let Some(end) = self.bytes[from..].windows(4).position(|w| w == b"\r\n\r\n") else {
+            return;
+        };
         let head = &self.bytes[..from + end];
         pulse.set_ambiguous(has(head, b"content-length:") && has(head, b"transfer-encoding:"));
         self.bytes.clear();

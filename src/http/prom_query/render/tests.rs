@@ -39,7 +39,10 @@ fn scalars_and_strings_have_plain_times() {
 
 #[test]
 fn samples_have_three_decimals_and_exponents_at_the_ends() {
-    assert_eq!(answer(Value::Vector(Vec::new())), r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#);
+    assert_eq!(
+        answer(Value::Vector(Vec::new())),
+        r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#
+    );
     assert_eq!(
         answer(Value::Vector(vec![sample(1050, 1e21), sample(2000, f64::NEG_INFINITY)])),
         concat!(
@@ -86,12 +89,20 @@ fn annotations_and_statistics_follow_the_data() {
     result.storage_warnings.push("block x is quarantined".to_owned());
     result.stats.samples_read = 7;
     let second = Duration::from_secs(1);
-    let rendering =
-        Rendering { max_bytes: 1 << 20, stats: Some(Timings { queued: second, evaluated: 3 * second }) };
+    let rendering = Rendering {
+        max_bytes: 1 << 20,
+        stats: Some(Timings { queued: second, evaluated: 3 * second }),
+    };
     let answer = rendering.answer(&result, &Notes::of("sum(x)", &result)).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&answer).unwrap();
-    assert_eq!(json["warnings"], serde_json::json!(["block x is quarantined", "PromQL warning: bad (1:5)"]));
+    assert_eq!(
+        json["warnings"],
+        serde_json::json!(["block x is quarantined", "PromQL warning: bad (1:5)"])
+    );
     assert_eq!(json["infos"], serde_json::json!(["PromQL info: odd (1:1)"]));
     let stats = &json["data"]["stats"];
-    assert_eq!((stats["timings"]["evalTotalTime"].as_f64(), stats["samples"]["samplesRead"].as_u64()), (Some(2.0), Some(7)));
+    assert_eq!(
+        (stats["timings"]["evalTotalTime"].as_f64(), stats["samples"]["samplesRead"].as_u64()),
+        (Some(2.0), Some(7))
+    );
 }
