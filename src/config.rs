@@ -65,16 +65,16 @@ impl Key {
     }
 }
 
-fn in_bounds<T: Value>(value: T, min: u64, max: u64) -> Result<T, String> {
-    match value.magnitude() {
-        n if n < min => {
-            Err(format!("{} is below the smallest allowed value {}", value.print(), T::bound(min)))
-        }
-        n if n > max => {
-            Err(format!("{} is above the largest allowed value {}", value.print(), T::bound(max)))
-        }
-        _ => Ok(value),
+/// `value`, if it is between two others, which are written as users would.
+fn in_bounds<T: Value>(value: T, min: &str, max: &str) -> Result<T, String> {
+    let bound = |text| T::parse(text).map(|bound| bound.magnitude());
+    if value.magnitude() < bound(min)? {
+        return Err(format!("{} is below the smallest allowed value {min}", value.print()));
     }
+    if value.magnitude() > bound(max)? {
+        return Err(format!("{} is above the largest allowed value {max}", value.print()));
+    }
+    Ok(value)
 }
 
 macro_rules! is_live {
@@ -138,99 +138,99 @@ keys! {
     /// together), periodic (synced every wal-sync-interval), os-default, or none (no log at all).
     wal_mode: WalMode = "every-write";
     /// Time between syncs of the log in mode periodic.
-    wal_sync_interval: Millis = "100ms" in 1..=60000;
+    wal_sync_interval: Millis = "100ms" in "1ms"..="1m";
     /// Memory budget of the process: bytes, or a share of what the cgroup or host has.
     memory_limit: MemoryLimit = "60%";
     /// Samples older than this are refused and deleted; 0 keeps everything.
     retention: Millis = "0s" ["storage.tsdb.retention.time"] {live};
     /// Samples further in the future than this are refused.
-    max_future: Millis = "10m" in 0..=315360000000 {live};
+    max_future: Millis = "10m" in "0s"..="10y" {live};
     /// Active series in the process; more are refused, known ones continue.
-    max_series: u64 = "5000000" in 1..=1000000000;
+    max_series: u64 = "5000000" in "1"..="1000000000";
     /// Serve several tenants, told apart by the header X-Scope-OrgID, each with a database of its
     /// own under data-dir/tenants.
     tenants: bool = "false";
     /// Time that running requests get when the server stops, and that the stop may take.
-    shutdown_grace: Millis = "30s" in 0..=600000;
+    shutdown_grace: Millis = "30s" in "0s"..="10m";
 
     /// Connections in all; further ones wait in the accept queue.
-    max_connections: u64 = "512" in 1..=1000000 ["web.max-connections"];
+    max_connections: u64 = "512" in "1"..="1000000" ["web.max-connections"];
     /// Connections from one source address; further ones are closed.
-    max_connections_per_address: u64 = "128" in 1..=1000000;
+    max_connections_per_address: u64 = "128" in "1"..="1000000";
     /// Time for the first byte of a new connection.
-    first_byte_timeout: Millis = "10s" in 1..=3600000;
+    first_byte_timeout: Millis = "10s" in "1ms"..="1h";
     /// Time for the header block of a request, from its first byte.
-    header_timeout: Millis = "10s" in 1..=3600000;
+    header_timeout: Millis = "10s" in "1ms"..="1h";
     /// Time that a connection may stay open between requests.
-    idle_timeout: Millis = "60s" in 1..=86400000;
+    idle_timeout: Millis = "60s" in "1ms"..="1d";
     /// Time that a request body gets before body-min-rate applies.
-    body_grace: Millis = "30s" in 1..=3600000;
+    body_grace: Millis = "30s" in "1ms"..="1h";
     /// Bytes per second that a request body must keep up with after body-grace.
-    body_min_rate: ByteSize = "64KiB" in 1..=1073741824;
+    body_min_rate: ByteSize = "64KiB" in "1"..="1GiB";
     /// Time without progress after which a client that does not read its answer is cut off.
-    write_stall_timeout: Millis = "30s" in 1..=3600000;
+    write_stall_timeout: Millis = "30s" in "1ms"..="1h";
     /// Bytes of a header block.
-    max_header_bytes: ByteSize = "32KiB" in 8192..=1048576;
+    max_header_bytes: ByteSize = "32KiB" in "8KiB"..="1MiB";
     /// Headers of a request.
-    max_headers: u64 = "64" in 1..=1000;
+    max_headers: u64 = "64" in "1"..="1000";
     /// Bytes of a request URI.
-    max_uri_bytes: ByteSize = "16KiB" in 256..=65534;
+    max_uri_bytes: ByteSize = "16KiB" in "256"..="65534";
     /// Concurrent streams of an HTTP/2 connection.
-    http2_streams: u64 = "128" in 1..=10000;
+    http2_streams: u64 = "128" in "1"..="10000";
     /// Time between pings on an HTTP/2 connection; a peer that does not answer is cut off.
-    http2_ping_interval: Millis = "20s" in 1000..=3600000;
+    http2_ping_interval: Millis = "20s" in "1s"..="1h";
 
     /// Bytes of a remote write body as sent.
-    write_body_limit: ByteSize = "32MiB" in 1024..=1073741824 {live};
+    write_body_limit: ByteSize = "32MiB" in "1KiB"..="1GiB" {live};
     /// Bytes of a remote write body decompressed.
-    write_decoded_limit: ByteSize = "32MiB" in 1024..=1073741824 {live};
+    write_decoded_limit: ByteSize = "32MiB" in "1KiB"..="1GiB" {live};
     /// Bytes of a line protocol body, as sent and decompressed.
-    line_body_limit: ByteSize = "64MiB" in 1024..=1073741824 {live};
+    line_body_limit: ByteSize = "64MiB" in "1KiB"..="1GiB" {live};
     /// Bytes of one line of line protocol.
-    max_line_bytes: ByteSize = "256KiB" in 64..=67108864 {live};
+    max_line_bytes: ByteSize = "256KiB" in "64"..="64MiB" {live};
     /// Bytes of a form body on the query routes.
-    form_body_limit: ByteSize = "10MiB" in 1024..=1073741824 {live};
+    form_body_limit: ByteSize = "10MiB" in "1KiB"..="1GiB" {live};
     /// Series in one write request.
-    max_request_series: u64 = "100000" in 1..=100000000 {live};
+    max_request_series: u64 = "100000" in "1"..="100000000" {live};
     /// Samples in one write request.
-    max_request_samples: u64 = "1000000" in 1..=1000000000 {live};
+    max_request_samples: u64 = "1000000" in "1"..="1000000000" {live};
     /// Labels of a series, the metric name included.
-    max_labels: u64 = "64" in 1..=10000 {live};
+    max_labels: u64 = "64" in "1"..="10000" {live};
     /// Bytes of a label name.
-    max_label_name_bytes: ByteSize = "1KiB" in 1..=1048576 {live};
+    max_label_name_bytes: ByteSize = "1KiB" in "1"..="1MiB" {live};
     /// Bytes of a label value.
-    max_label_value_bytes: ByteSize = "4KiB" in 1..=1048576 {live};
+    max_label_value_bytes: ByteSize = "4KiB" in "1"..="1MiB" {live};
     /// Bytes of all names and values of a series.
-    max_label_set_bytes: ByteSize = "16KiB" in 1..=16777216 {live};
+    max_label_set_bytes: ByteSize = "16KiB" in "1"..="16MiB" {live};
     /// Writes that run at one time; 0 is twice the number of processors.
-    write_concurrency: u64 = "0" in 0..=1024;
+    write_concurrency: u64 = "0" in "0"..="1024";
     /// Time that a write waits for its turn.
-    write_queue_wait: Millis = "10s" in 1..=600000;
+    write_queue_wait: Millis = "10s" in "1ms"..="10m";
     /// Bytes of bodies that wait for their turn.
-    write_queue_bytes: ByteSize = "256MiB" in 1048576..=1099511627776;
+    write_queue_bytes: ByteSize = "256MiB" in "1MiB"..="1TiB";
     /// The label that holds the database or bucket of a line; empty for none.
     influx_db_label: String = "db" {live};
 
     /// Queries that run at one time; 0 is twice the number of processors, at least 4, at most 20.
-    query_concurrency: u64 = "0" in 0..=1024 ["query.max-concurrency"];
+    query_concurrency: u64 = "0" in "0"..="1024" ["query.max-concurrency"];
     /// Time that a query waits for its turn.
-    query_queue_wait: Millis = "10s" in 1..=600000;
+    query_queue_wait: Millis = "10s" in "1ms"..="10m";
     /// Longest time of a query; a request may only ask for less.
-    query_timeout: Millis = "2m" in 1..=86400000 ["query.timeout"] {live};
+    query_timeout: Millis = "2m" in "1ms"..="1d" ["query.timeout"] {live};
     /// Longest time of a request for labels, series or metadata.
-    metadata_timeout: Millis = "10s" in 1..=86400000 {live};
+    metadata_timeout: Millis = "10s" in "1ms"..="1d" {live};
     /// Samples that a query may hold in memory at one time.
-    query_max_samples: u64 = "50000000" in 1..=1000000000000 ["query.max-samples"] {live};
+    query_max_samples: u64 = "50000000" in "1"..="1000000000000" ["query.max-samples"] {live};
     /// Series that a query may select.
-    query_max_series: u64 = "500000" in 1..=1000000000 {live};
+    query_max_series: u64 = "500000" in "1"..="1000000000" {live};
     /// Bytes that a query may hold.
-    query_max_bytes: ByteSize = "1GiB" in 1048576..=1099511627776 {live};
+    query_max_bytes: ByteSize = "1GiB" in "1MiB"..="1TiB" {live};
     /// Bytes of an answer.
-    query_max_response_bytes: ByteSize = "256MiB" in 65536..=1099511627776 {live};
+    query_max_response_bytes: ByteSize = "256MiB" in "64KiB"..="1TiB" {live};
     /// How far back an instant selector looks for a sample.
-    lookback_delta: Millis = "5m" in 1..=315360000000 ["query.lookback-delta"] {live};
+    lookback_delta: Millis = "5m" in "1ms"..="10y" ["query.lookback-delta"] {live};
     /// Step of a subquery that names none.
-    evaluation_interval: Millis = "1m" in 1..=315360000000 {live};
+    evaluation_interval: Millis = "1m" in "1ms"..="10y" {live};
 
     /// Features to enable, comma separated, by their Prometheus names.
     enable_feature: Features = "" ["enable-feature"];

@@ -26,11 +26,6 @@ pub(crate) trait Value: Sized {
     fn magnitude(&self) -> u64 {
         0
     }
-
-    /// A bound, as a value of this type is written.
-    fn bound(n: u64) -> String {
-        n.to_string()
-    }
 }
 
 /// A length of time in milliseconds.
@@ -63,10 +58,6 @@ impl Value for Millis {
 
     fn magnitude(&self) -> u64 {
         self.0
-    }
-
-    fn bound(n: u64) -> String {
-        Self(n).print()
     }
 }
 
@@ -121,10 +112,6 @@ impl Value for ByteSize {
 
     fn magnitude(&self) -> u64 {
         self.0
-    }
-
-    fn bound(n: u64) -> String {
-        Self(n).print()
     }
 }
 

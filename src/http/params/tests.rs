@@ -4,7 +4,10 @@ use proptest::prelude::*;
 #[test]
 fn the_form_wins_and_repeated_names_are_kept() {
     let params = Params::parse("a=1&match[]=x&b", "a=2&match%5B%5D=y+z&=3").unwrap();
-    assert_eq!((params.get("a"), params.get("b"), params.get("c"), params.get("")), ("2", "", "", "3"));
+    assert_eq!(
+        (params.get("a"), params.get("b"), params.get("c"), params.get("")),
+        ("2", "", "", "3")
+    );
     assert_eq!(params.all("match[]").collect::<Vec<_>>(), ["y z", "x"]);
 }
 
@@ -52,9 +55,8 @@ fn times_are_seconds_or_rfc_3339() {
         ("10000-01-01T00:00:00Z", None),
         ("2024-01-01T00:00:00+1:00", None),
     ] {
-        let want = want.ok_or_else(|| {
-            format!("cannot parse {} to a valid timestamp", model::go_quote(text))
-        });
+        let want = want
+            .ok_or_else(|| format!("cannot parse {} to a valid timestamp", model::go_quote(text)));
         assert_eq!(parse_time(text), want, "{text}");
     }
 }
@@ -85,7 +87,10 @@ fn limits_have_the_texts_of_strconv() {
         ("-1", Err("limit must be non-negative")),
         ("x", Err("strconv.Atoi: parsing \"x\": invalid syntax")),
         ("1.5", Err("strconv.Atoi: parsing \"1.5\": invalid syntax")),
-        ("99999999999999999999", Err("strconv.Atoi: parsing \"99999999999999999999\": value out of range")),
+        (
+            "99999999999999999999",
+            Err("strconv.Atoi: parsing \"99999999999999999999\": value out of range"),
+        ),
     ] {
         assert_eq!(parse_limit(text), want.map_err(str::to_owned), "{text}");
     }

@@ -93,7 +93,11 @@ fn bad_lines_are_named_once_and_good_ones_stored() {
     let messages: Vec<&str> = outcome.bad.iter().map(|bad| bad.message.as_str()).collect();
     assert_eq!(messages[0], "unable to parse 'm,t= a=1,b=2 1': missing tag value");
     assert_eq!(messages[1], "unable to parse 'm f= 1': missing field value");
-    assert!(messages[2].ends_with("...': label value is 5000 bytes, limit 4096"), "{}", messages[2]);
+    assert!(
+        messages[2].ends_with("...': label value is 5000 bytes, limit 4096"),
+        "{}",
+        messages[2]
+    );
     assert!(messages[2].len() < 400);
     assert_eq!(outcome.bad.iter().map(|bad| bad.number).collect::<Vec<_>>(), [2, 3, 4]);
 }
