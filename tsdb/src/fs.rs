@@ -6,6 +6,7 @@
 //! [`Fs::sync_dir`] of its directory.
 
 pub mod mmap;
+pub mod sim;
 
 pub mod std;
 
