@@ -2,11 +2,14 @@
 //! compute them are the submodules.
 
 pub mod dispatch;
+pub mod histogram;
+pub mod label;
 pub mod math;
 pub mod notes;
 pub mod over_time;
 pub mod rate;
 pub mod regression;
+pub mod sort;
 pub mod time;
 pub mod window;
 

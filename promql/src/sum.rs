@@ -184,10 +184,14 @@ mod tests {
     fn variances_follow_the_reference() {
         assert_eq!(variance(&[7.0, 7.0, 8.0, 8.0, 1.0]), 6.960000000000001);
         let mut w = Welford::default();
-        [1.0, 7.0].into_iter().for_each(|v| w.add(v));
+        for v in [1.0, 7.0] {
+            w.add(v);
+        }
         assert_eq!(w.variance().sqrt(), 3.0);
         let mut w = Welford::default();
-        [f64::INFINITY, 1.0].into_iter().for_each(|v| w.add(v));
+        for v in [f64::INFINITY, 1.0] {
+            w.add(v);
+        }
         assert!(w.variance().is_nan());
         assert!(variance(&[]).is_nan());
     }

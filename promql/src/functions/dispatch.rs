@@ -1,5 +1,7 @@
 //! From a function's name to what computes it, to be asked once per query.
 
+use super::rate::Kind;
+use super::rate::extended::{self, Modifier};
 use super::window::{Notes, Output, Window};
 use super::{math, over_time, rate, regression, time};
 
@@ -21,6 +23,7 @@ pub struct RangeKernel {
 pub fn range_kernel(name: &str) -> Option<RangeKernel> {
     let eval: RangeFn = match name {
         "avg_over_time" => over_time::avg_over_time,
+        "changes" => rate::changes,
         "count_over_time" => over_time::count_over_time,
         "delta" => rate::delta,
         "deriv" => regression::deriv,
@@ -37,6 +40,7 @@ pub fn range_kernel(name: &str) -> Option<RangeKernel> {
         "present_over_time" => over_time::present_over_time,
         "quantile_over_time" => over_time::quantile_over_time,
         "rate" => rate::rate,
+        "resets" => rate::resets,
         "stddev_over_time" => over_time::stddev_over_time,
         "stdvar_over_time" => over_time::stdvar_over_time,
         "sum_over_time" => over_time::sum_over_time,
@@ -47,6 +51,25 @@ pub fn range_kernel(name: &str) -> Option<RangeKernel> {
         _ => return None,
     };
     Some(RangeKernel { eval, keeps_name: matches!(name, "first_over_time" | "last_over_time") })
+}
+
+/// The kernel of `name` over a range that is `anchored` or `smoothed`; its window has the samples
+/// that the modifier reads beyond the bounds. `None` where [`Modifier::refusal`] is the error.
+pub fn extended_kernel(name: &str, modifier: Modifier) -> Option<RangeKernel> {
+    use Kind::{Delta, Increase, Rate};
+    use Modifier::{Anchored, Smoothed};
+    let eval: RangeFn = match (name, modifier) {
+        ("rate", Anchored) => |w, _, n| Ok(extended::rate(w, n, Rate, Anchored)),
+        ("rate", Smoothed) => |w, _, n| Ok(extended::rate(w, n, Rate, Smoothed)),
+        ("increase", Anchored) => |w, _, n| Ok(extended::rate(w, n, Increase, Anchored)),
+        ("increase", Smoothed) => |w, _, n| Ok(extended::rate(w, n, Increase, Smoothed)),
+        ("delta", Anchored) => |w, _, n| Ok(extended::rate(w, n, Delta, Anchored)),
+        ("delta", Smoothed) => |w, _, n| Ok(extended::rate(w, n, Delta, Smoothed)),
+        ("changes", Anchored) => |w, _, _| Ok(extended::changes(w)),
+        ("resets", Anchored) => |w, _, _| Ok(extended::resets(w)),
+        _ => return None,
+    };
+    Some(RangeKernel { eval, keeps_name: false })
 }
 
 /// The function `name` of one float, calendar functions included; histograms have no answer.

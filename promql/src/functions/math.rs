@@ -66,6 +66,7 @@ pub fn deg(v: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::float_cmp, reason = "exact values")]
     use super::*;
 
     #[test]

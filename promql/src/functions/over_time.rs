@@ -4,9 +4,15 @@
     reason = "the signature is that of RangeFn; these never fail"
 )]
 
-use super::notes;
+use std::sync::Arc;
+
+use model::FloatHistogram;
+
+use super::notes::{self, Operation};
 use super::rate::ms_to_s;
 use super::window::{Notes, Output, Window};
+use crate::histogram::IncompatibleSchemas;
+use crate::histogram::arithmetic::{HistogramMean, HistogramSum, Outcome};
 use crate::quantile::quantile;
 use crate::sum;
 
@@ -35,18 +41,47 @@ fn is_mixed(w: &Window<'_>, notes: &mut Notes<'_>) -> bool {
     mixed
 }
 
+/// The answer of a sum or mean of histograms, and what is to be said about it.
+fn of_histograms(
+    result: Result<Option<(FloatHistogram, Outcome)>, IncompatibleSchemas>,
+    notes: &mut Notes<'_>,
+) -> Output {
+    let Ok(result) = result else {
+        notes.warn(notes::mixed_bucket_schemas(notes.metric_name));
+        return Output::Nothing;
+    };
+    let Some((h, outcome)) = result else { return Output::Nothing };
+    if outcome.conflicting_resets {
+        notes.warn(notes::conflicting_resets(Operation::Aggregation));
+    }
+    if outcome.mismatched_bounds {
+        notes.info(notes::mismatched_bounds(Operation::Aggregation));
+    }
+    Output::Histogram(Arc::new(h))
+}
+
 /// `sum_over_time(m)`
 pub fn sum_over_time(w: &Window<'_>, _: &[f64], notes: &mut Notes<'_>) -> Result<Output, String> {
-    if is_mixed(w, notes) || w.values.is_empty() {
+    if is_mixed(w, notes) {
         return Ok(Output::Nothing);
+    }
+    if w.values.is_empty() {
+        let mut sum = HistogramSum::default();
+        let mixed = w.histograms.iter().try_for_each(|h| sum.add(&h.1));
+        return Ok(of_histograms(mixed.map(|()| sum.finish()), notes));
     }
     Ok(Output::Float(sum::sum(w.values)))
 }
 
 /// `avg_over_time(m)`
 pub fn avg_over_time(w: &Window<'_>, _: &[f64], notes: &mut Notes<'_>) -> Result<Output, String> {
-    if is_mixed(w, notes) || w.values.is_empty() {
+    if is_mixed(w, notes) {
         return Ok(Output::Nothing);
+    }
+    if w.values.is_empty() {
+        let mut mean = HistogramMean::default();
+        let mixed = w.histograms.iter().try_for_each(|h| mean.add(&h.1));
+        return Ok(of_histograms(mixed.map(|()| mean.finish()), notes));
     }
     Ok(Output::Float(sum::mean(w.values)))
 }
@@ -173,9 +208,12 @@ pub fn quantile_over_time(
     Ok(of_floats(w, notes, |v| quantile(q, &mut v.to_vec())))
 }
 
-/// `mad_over_time(m)`: the median distance from the median.
+/// `mad_over_time(m)`: the median distance from the median; NaN where any value is.
 pub fn mad_over_time(w: &Window<'_>, _: &[f64], notes: &mut Notes<'_>) -> Result<Output, String> {
     Ok(of_floats(w, notes, |v| {
+        if v.iter().any(|v| v.is_nan()) {
+            return f64::NAN;
+        }
         let mut sorted = v.to_vec();
         let median = quantile(0.5, &mut sorted);
         for v in &mut sorted {

@@ -5,13 +5,15 @@
     reason = "the signature is that of RangeFn; these never fail"
 )]
 
+pub mod extended;
+mod native;
 mod pairs;
 mod row;
 
 use super::notes;
 use super::window::{Notes, Output, Window};
 
-pub use pairs::{idelta, irate};
+pub use pairs::{changes, idelta, irate, resets};
 pub use row::{Kind, RowPlan};
 
 /// A duration in seconds as Go's `Duration.Seconds` gives it: whole seconds and the rest apart.
@@ -86,9 +88,10 @@ fn increase_of(values: &[f64]) -> f64 {
 
 fn extrapolated(w: &Window<'_>, notes: &mut Notes<'_>, kind: Kind) -> Output {
     if !w.histograms.is_empty() {
-        if !w.values.is_empty() {
-            notes.warn(notes::mixed_floats_histograms(notes.metric_name));
+        if w.values.is_empty() {
+            return native::extrapolated(w, notes, kind);
         }
+        notes.warn(notes::mixed_floats_histograms(notes.metric_name));
         return Output::Nothing;
     }
     let (&[first_ms, .., last_ms], &[first, .., last]) = (w.times, w.values) else {

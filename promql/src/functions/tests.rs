@@ -2,6 +2,9 @@
 //! against each other.
 #![expect(clippy::unreadable_literal, reason = "golden values as Prometheus prints them")]
 
+mod extended;
+mod native;
+
 use proptest::{collection::vec, prelude::*};
 
 use super::dispatch::range_kernel;

@@ -109,6 +109,7 @@ pub fn year(v: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::float_cmp, reason = "exact values")]
     use super::*;
 
     #[test]
