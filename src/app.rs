@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use model::Accountant;
@@ -46,6 +46,7 @@ pub(crate) struct App {
     pub(crate) started: Instant,
     /// The same by the wall clock, ms.
     pub(crate) started_ms: i64,
+    replayed: AtomicU64,
     reload_ok: AtomicBool,
     reloaded_ms: AtomicI64,
 }
@@ -79,6 +80,7 @@ impl App {
             stop: watch::Sender::new(false),
             started: Instant::now(),
             started_ms: now,
+            replayed: AtomicU64::new(0),
             reload_ok: AtomicBool::new(true),
             reloaded_ms: AtomicI64::new(now),
         })
@@ -128,6 +130,16 @@ impl App {
         (self.reload_ok.load(Ordering::Relaxed), self.reloaded_ms.load(Ordering::Relaxed))
     }
 
+    /// Rows of the log that were replayed so far.
+    pub(crate) fn replayed(&self) -> u64 {
+        self.replayed.load(Ordering::Relaxed)
+    }
+
+    /// The replay of the log got this far.
+    pub(crate) fn set_replayed(&self, rows: u64) {
+        self.replayed.store(rows, Ordering::Relaxed);
+    }
+
     /// Where the process is in its life.
     pub(crate) fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Acquire) {
@@ -175,4 +187,10 @@ pub(crate) fn now_ms() -> i64 {
 pub(crate) fn now_ns() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// A number that differs from process to process and that nobody outside can guess.
+pub(crate) fn random_u64() -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    std::hash::RandomState::new().build_hasher().finish()
 }

@@ -21,11 +21,11 @@ use std::time::Instant;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, Version};
+use tsdb::Db;
 
 use crate::app::{App, Phase};
 use crate::config::Config;
 use crate::server::Pulse;
-use crate::standin::Db;
 use error::Failure;
 use params::Params;
 use reply::{Reply, ReplyBody};

@@ -7,7 +7,6 @@ mod http;
 mod ingest;
 mod maintenance;
 mod server;
-mod standin;
 mod telemetry;
 mod tenants;
 mod text;
@@ -126,7 +125,7 @@ fn open(app: &Arc<App>) -> anyhow::Result<Maintenance> {
     let config = app.config();
     check_directory(&config.data_dir)?;
     let opener = Opener::new(Arc::new(tsdb::fs::std::StdFs), &config, app.memory.clone());
-    let tenants = Tenants::open(opener, config.tenants)?;
+    let tenants = Tenants::open(opener, config.tenants, &mut |rows| app.set_replayed(rows))?;
     app.ready(tenants);
     tracing::info!(data_dir = %config.data_dir.display(), memory_limit = app.memory.limit(), "ready");
     Maintenance::start(app).context("cannot start maintenance")
@@ -150,7 +149,7 @@ fn close(app: &App) {
     for (tenant, db) in tenants.all() {
         match db.close() {
             Ok(()) => tracing::info!(tenant, "closed"),
-            Err(error) => tracing::error!(tenant, error, "close failed, the log keeps the data"),
+            Err(error) => tracing::error!(tenant, %error, "close failed, the log keeps the data"),
         }
     }
 }

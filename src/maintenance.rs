@@ -6,10 +6,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use tsdb::Db;
 use tsdb::wal::WalMode;
 
 use crate::app::{App, now_ms};
-use crate::standin::Db;
 
 /// How often to look whether there is something to flush or compact.
 const STEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -71,21 +71,31 @@ impl Maintenance {
 
 fn sync_loop(app: &App, signal: &Signal) {
     while signal.wait(app.config().wal_sync_interval.duration()) {
-        for_each(app, "sync", &mut |db| db.sync_wal());
+        for_each(app, "sync", &mut |db| Ok(db.sync_wal()?));
     }
 }
 
 fn step_loop(app: &App, signal: &Signal) {
     let mut pause = STEP_INTERVAL;
+    let mut clock = ClockWatch::new(now_ms());
     while signal.wait(pause) {
         let now = now_ms();
         let oldest_ms = app.config().oldest_ms(now);
+        let may_delete = clock.is_steady(Instant::now(), now);
         let mut steps: [(&str, &mut Step<'_>); 5] = [
-            ("flush", &mut |db| db.flush_step(now)),
-            ("checkpoint", &mut |db| db.checkpoint_step()),
-            ("collect", &mut |db| db.gc_step()),
-            ("compact", &mut |db| db.compact_step()),
-            ("retention", &mut |db| db.retention_step(oldest_ms)),
+            ("recover log", &mut |db| Ok(db.recover_wal_step()?)),
+            ("flush", &mut |db| Ok(db.flush_step().map(drop)?)),
+            ("checkpoint", &mut |db| Ok(db.checkpoint_step().map(drop)?)),
+            ("collect", &mut |db| {
+                db.gc_step();
+                Ok(())
+            }),
+            ("retention", &mut |db| {
+                if may_delete && oldest_ms > i64::MIN {
+                    db.retention_step(oldest_ms)?;
+                }
+                Ok(())
+            }),
         ];
         let mut all_well = true;
         for (name, step) in &mut steps {
@@ -95,7 +105,7 @@ fn step_loop(app: &App, signal: &Signal) {
     }
 }
 
-type Step<'a> = dyn FnMut(&Db) -> Result<(), String> + 'a;
+type Step<'a> = dyn FnMut(&Db) -> anyhow::Result<()> + 'a;
 
 /// Runs a step on every database and says whether all went well.
 fn for_each(app: &App, name: &str, step: &mut Step<'_>) -> bool {
@@ -104,9 +114,55 @@ fn for_each(app: &App, name: &str, step: &mut Step<'_>) -> bool {
         if let Err(error) = step(&db) {
             all_well = false;
             if app.logs.allow("maintenance") {
-                tracing::error!(tenant, step = name, error, "maintenance step failed");
+                tracing::error!(tenant, step = name, %error, "maintenance step failed");
             }
         }
     }
     all_well
+}
+
+/// A wall clock that jumps forward must not make retention delete everything at once: after a jump
+/// deletions rest, so that an operator can set the clock right (reliability contract R15).
+struct ClockWatch {
+    began: Instant,
+    began_ms: i64,
+    resting_until: Option<Instant>,
+}
+
+/// A step forward that counts as a jump, and how long deletions rest after one.
+const JUMP_MS: i64 = 3_600_000;
+const REST: Duration = Duration::from_secs(600);
+
+impl ClockWatch {
+    fn new(now_ms: i64) -> Self {
+        Self { began: Instant::now(), began_ms: now_ms, resting_until: None }
+    }
+
+    fn is_steady(&mut self, now: Instant, now_ms: i64) -> bool {
+        let passed = now.duration_since(self.began).as_millis();
+        let expected_ms = self.began_ms.saturating_add(i64::try_from(passed).unwrap_or(i64::MAX));
+        if now_ms.saturating_sub(expected_ms) > JUMP_MS {
+            tracing::warn!(jump_ms = now_ms - expected_ms, "the clock jumped, retention rests");
+            self.resting_until = Some(now + REST);
+        }
+        // Measured from here on, so that slow drift never adds up to a jump.
+        (self.began, self.began_ms) = (now, now_ms);
+        self.resting_until.is_none_or(|until| now >= until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deletions_rest_after_a_jump_forward() {
+        let mut clock = ClockWatch::new(0);
+        let (begin, second) = (clock.began, Duration::from_secs(1));
+        assert!(clock.is_steady(begin + second, 1000));
+        assert!(clock.is_steady(begin + 2 * second, -5_000_000), "backwards deletes less");
+        assert!(!clock.is_steady(begin + 3 * second, JUMP_MS));
+        assert!(!clock.is_steady(begin + 4 * second, JUMP_MS + 1000), "the rest is not over");
+        assert!(clock.is_steady(begin + 3 * second + REST, JUMP_MS + 600_000));
+    }
 }

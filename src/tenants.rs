@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use model::Accountant;
 use parking_lot::Mutex;
+use tsdb::db::OpenError;
 use tsdb::fs::Fs;
+use tsdb::{Db, DbOptions};
 
 use crate::config::Config;
-use crate::standin::{Db, DbOptions, OpenError};
 
 /// The tenant of requests that name none.
 pub(crate) const DEFAULT_TENANT: &str = "default";
@@ -39,14 +40,12 @@ pub(crate) enum TenantError {
 }
 
 /// The open databases.
-#[derive(Debug)]
 pub(crate) struct Tenants {
     default: Arc<Db>,
     /// `None` where there is one tenant only.
     several: Option<Several>,
 }
 
-#[derive(Debug)]
 struct Several {
     opener: Opener,
     open: Mutex<BTreeMap<String, Arc<Db>>>,
@@ -67,29 +66,60 @@ impl Opener {
             wal_mode: config.wal_mode,
             memory,
             max_series: config.max_series,
+            seed: crate::app::random_u64(),
             ..DbOptions::default()
         };
         Self { fs, data_dir: config.data_dir.clone(), options }
     }
 
-    fn open(&self, dir: &Path) -> Result<Arc<Db>, OpenError> {
-        Db::open(self.fs.clone(), dir, self.options.clone()).map(Arc::new)
+    fn open(&self, dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<Arc<Db>, OpenError> {
+        for part in dir.ancestors().collect::<Vec<_>>().into_iter().rev() {
+            if !part.as_os_str().is_empty() && !self.fs.exists(part)? {
+                self.fs.create_dir(part)?;
+            }
+        }
+        let (db, report) = Db::open(self.fs.clone(), dir, self.options.clone(), progress)?;
+        let dir = dir.display();
+        tracing::info!(
+            %dir,
+            blocks = report.blocks,
+            replayed_rows = report.replayed_rows,
+            "database opened"
+        );
+        for block in &report.damaged_blocks {
+            tracing::error!(%dir, block, "damaged block moved to quarantine");
+        }
+        if report.damaged_regions > 0 || report.orphaned_rows > 0 {
+            tracing::error!(
+                %dir,
+                regions = report.damaged_regions,
+                orphaned_rows = report.orphaned_rows,
+                "damage in the log moved to quarantine"
+            );
+        }
+        Ok(Arc::new(db))
     }
 
     fn tenant(&self, id: &str) -> Result<Arc<Db>, TenantError> {
         let dir = self.data_dir.join("tenants").join(id);
-        self.open(&dir).map_err(|source| TenantError::Open { id: id.to_owned(), source })
+        let opened = self.open(&dir, &mut |_| ());
+        opened.map_err(|source| TenantError::Open { id: id.to_owned(), source })
     }
 }
 
 impl Tenants {
     /// Opens the default database and, with `several`, those of all tenants with a directory.
+    /// Rows replayed so far go to `progress`.
     ///
     /// # Errors
     /// The first database that does not open.
-    pub(crate) fn open(opener: Opener, several: bool) -> Result<Self, TenantError> {
+    pub(crate) fn open(
+        opener: Opener,
+        several: bool,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Self, TenantError> {
         let default = opener
-            .open(&opener.data_dir)
+            .open(&opener.data_dir, progress)
             .map_err(|source| TenantError::Open { id: DEFAULT_TENANT.to_owned(), source })?;
         if !several {
             return Ok(Self { default, several: None });

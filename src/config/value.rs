@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::standin::duration;
 use tsdb::wal::WalMode;
 
 /// A type that a setting can have. [`Value::print`] writes what [`Value::parse`] reads.
@@ -48,12 +47,12 @@ impl Value for Millis {
     const UNIT: &'static str = "duration";
 
     fn parse(text: &str) -> Result<Self, String> {
-        let ms = duration::parse(text).map_err(|e| e.to_string())?;
+        let ms = promql::parse_duration(text).map_err(|e| e.to_string())?;
         Ok(Self(u64::try_from(ms).map_err(|_| format!("{text} is negative"))?))
     }
 
     fn print(&self) -> String {
-        duration::format(self.as_i64())
+        promql::format_duration(self.as_i64())
     }
 
     fn magnitude(&self) -> u64 {

@@ -1,7 +1,5 @@
 //! Parameters of a URL's query and of a form body, and the kinds of values they have.
 
-use crate::standin::duration;
-
 /// Parameters in the order of their precedence: those of the form body first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Params(Vec<(String, String)>);
@@ -194,7 +192,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<i64, String> {
             #[expect(clippy::cast_possible_truncation, reason = "in range as just checked")]
             return Ok((seconds * 1000.0) as i64);
         }
-    } else if let Ok(ms) = duration::parse(text) {
+    } else if let Ok(ms) = promql::parse_duration(text) {
         return Ok(ms);
     }
     Err(format!("cannot parse {} to a valid duration", quoted()))

@@ -11,7 +11,6 @@ use super::params::{self, Params};
 use super::prom_query::{invalid, success, success_with, time_or};
 use super::reply::Reply;
 use crate::blocking::Deadline;
-use crate::standin::engine;
 
 const TRUNCATED: &str = "results truncated due to limit";
 
@@ -109,7 +108,7 @@ fn bounded(body: Vec<u8>, max_bytes: usize) -> Result<Vec<u8>, Failure> {
 
 /// A selector that does not select everything.
 fn selector(text: &str) -> Result<Vec<Matcher>, String> {
-    let matchers = engine::selector(text)?;
+    let matchers = promql::parse_selector(text).map_err(|e| e.to_string())?;
     if matchers.iter().all(Matcher::matches_empty) {
         return Err("match[] must contain at least one non-empty matcher".to_owned());
     }
@@ -170,7 +169,7 @@ pub(super) async fn series(cx: &Context, params: Params) -> Result<Reply, Failur
                 if i % 1024 == 0 {
                     interrupt.check().map_err(|e| failure(e.into()))?;
                 }
-                found.push(set.labels(i));
+                found.push(set.labels(i).map_err(failure)?);
             }
         }
         if sets.len() > 1 {
@@ -231,10 +230,9 @@ pub(super) fn metadata(cx: &Context, params: &Params) -> Result<Reply, Failure> 
     let (limit, per_metric) = (number("limit")?, number("limit_per_metric")?);
     let metric = params.get("metric");
     let mut by_name = BTreeMap::<String, Vec<_>>::new();
-    for (name, metadata) in cx.database()?.metadata() {
-        if metric.is_empty() || name == metric {
-            by_name.entry(name).or_default().push(metadata);
-        }
+    let metric = Some(metric).filter(|metric| !metric.is_empty());
+    for (name, metadata) in cx.database()?.metadata(metric) {
+        by_name.entry(name).or_default().push(metadata);
     }
     // Zero and below mean all, as for Prometheus, but the number of metrics honours zero as none.
     let metrics = usize::try_from(limit).ok().filter(|n| *n > 0).unwrap_or(usize::MAX);

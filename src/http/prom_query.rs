@@ -1,10 +1,12 @@
 //! `/api/v1/query`, `query_range`, and what else takes a query text.
 
-mod annotations;
 mod render;
 mod request;
 
 use model::Queryable;
+use promql::ParseOptions;
+use promql::ast::{Ast, Expr};
+use promql::engine::{Engine, EngineOptions, QueryContext, QueryError, QueryResult};
 
 use super::Context;
 use super::error::Failure;
@@ -14,8 +16,7 @@ use super::reply::Reply;
 use crate::app::now_ms;
 use crate::blocking::Deadline;
 use crate::config::Config;
-use crate::standin::engine::{Engine, EngineOptions, QueryContext, QueryError, QueryResult};
-use annotations::Notes;
+use render::Notes;
 use render::Rendering;
 use request::{Options, Range};
 pub(super) use request::{invalid, time_or};
@@ -39,7 +40,7 @@ pub(super) async fn range(cx: &Context, params: Params) -> Result<Reply, Failure
     let options = Options::parse(&params, limit)?;
     let query = params.get("query").to_owned();
     evaluate(cx, query, options, move |engine, data, query, context| {
-        engine.range(data, query, start_ms, end_ms, step_ms, context)
+        engine.range(data, query, (start_ms, end_ms, step_ms), context)
     })
     .await
 }
@@ -91,19 +92,30 @@ async fn evaluate(
 
 fn engine(config: &Config) -> Engine {
     let on = |name| config.enable_feature.has(name);
-    let mut options = EngineOptions {
+    Engine::new(EngineOptions {
         lookback_ms: config.lookback_delta.as_i64(),
         max_samples: config.query_max_samples,
         max_series: config.query_max_series,
         default_subquery_step_ms: config.evaluation_interval.as_i64(),
         delayed_name_removal: on("promql-delayed-name-removal"),
         type_and_unit_labels: on("type-and-unit-labels"),
+        parse: parse_options(config),
         ..EngineOptions::default()
-    };
-    options.features.experimental_functions = on("promql-experimental-functions");
-    options.features.extended_range_selectors = on("promql-extended-range-selectors");
-    options.features.binop_fill_modifiers = on("promql-binop-fill-modifiers");
-    Engine { options }
+    })
+}
+
+fn parse_options(config: &Config) -> ParseOptions {
+    let on = |name| config.enable_feature.has(name);
+    ParseOptions {
+        experimental_functions: on("promql-experimental-functions"),
+        extended_range_selectors: on("promql-extended-range-selectors"),
+        binop_fill_modifiers: on("promql-binop-fill-modifiers"),
+        ..ParseOptions::default()
+    }
+}
+
+fn parsed(cx: &Context, params: &Params) -> Result<Ast, String> {
+    promql::parse(params.get("query"), &parse_options(&cx.config)).map_err(|e| e.to_string())
 }
 
 fn failure(e: QueryError) -> Failure {
@@ -127,9 +139,8 @@ pub(super) fn exemplars(cx: &Context, params: &Params) -> Result<Reply, Failure>
     if end < start {
         return Err(request::invalid("end", "end timestamp must not be before start timestamp"));
     }
-    let selectors = crate::standin::engine::selectors(params.get("query"), &engine(&cx.config))
-        .map_err(Failure::BadData)?;
-    if selectors.is_empty() {
+    let ast = parsed(cx, params).map_err(Failure::BadData)?;
+    if !ast.iter().any(|(_, node)| matches!(node.expr, Expr::Vector(_))) {
         return Ok(Reply::empty());
     }
     Ok(success(|json| {
@@ -139,18 +150,18 @@ pub(super) fn exemplars(cx: &Context, params: &Params) -> Result<Reply, Failure>
 
 /// `/api/v1/format_query`.
 pub(super) fn format(cx: &Context, params: &Params) -> Result<Reply, Failure> {
-    let pretty = crate::standin::engine::prettify(params.get("query"), &engine(&cx.config))
-        .map_err(|e| request::invalid("query", &e))?;
+    let ast = parsed(cx, params).map_err(|e| invalid("query", &e))?;
     Ok(success(|json| {
-        json.string(&pretty);
+        json.string(&promql::prettify(&ast));
     }))
 }
 
 /// `/api/v1/parse_query`.
 pub(super) fn parse(cx: &Context, params: &Params) -> Result<Reply, Failure> {
-    let _ = crate::standin::engine::prettify(params.get("query"), &engine(&cx.config))
-        .map_err(|e| request::invalid("query", &e))?;
-    Err(Failure::Internal("parse_query is not served yet".to_owned()))
+    let ast = parsed(cx, params).map_err(|e| invalid("query", &e))?;
+    Ok(success(|json| {
+        json.raw(&promql::to_json(&ast));
+    }))
 }
 
 /// A successful answer whose data `write` writes.

@@ -76,8 +76,11 @@ pub(super) fn page(cx: &Context, page: Page, params: &Params) -> Result<Reply, F
         }),
         Page::Tsdb => return tsdb(cx, params),
         Page::WalReplay => success(|json| {
-            let done = i32::from(cx.app.phase() != Phase::Starting);
-            json.raw("{\"min\":0,\"max\":1,\"current\":").int(done).raw("}");
+            // Rows; how many there will be is known at the end.
+            let current = cx.app.replayed();
+            let max = current + u64::from(cx.app.phase() == Phase::Starting);
+            json.raw("{\"min\":0,\"max\":").int(max);
+            json.raw(",\"current\":").int(current).raw("}");
         }),
         Page::Notifications => success(|json| notifications(cx, json)),
         Page::Features => success(|json| features(cx, json)),
@@ -160,7 +163,7 @@ fn tsdb(cx: &Context, params: &Params) -> Result<Reply, Failure> {
         },
     };
     let db = cx.database()?;
-    let (stats, top) = (db.stats(), db.cardinality(limit));
+    let (stats, top) = (db.stats(), db.head_top(limit));
     Ok(success(|json| {
         json.raw("{\"headStats\":{\"numSeries\":").int(stats.num_series);
         json.raw(",\"numLabelPairs\":").int(stats.num_label_pairs);
@@ -170,7 +173,7 @@ fn tsdb(cx: &Context, params: &Params) -> Result<Reply, Failure> {
         for (name, list) in [
             ("seriesCountByMetricName", &top.series_by_metric),
             ("labelValueCountByLabelName", &top.values_by_label),
-            ("memoryInBytesByLabelName", &top.memory_by_label),
+            ("memoryInBytesByLabelName", &top.bytes_by_label),
             ("seriesCountByLabelValuePair", &top.series_by_pair),
         ] {
             json.raw(",\"").raw(name).raw("\":").list(list, |json, (name, value)| {

@@ -133,14 +133,8 @@ pub(super) fn request_id(cx: &Context) -> HeaderValue {
             return id.clone();
         }
     }
-    let seed = *SEED.get_or_init(random_u64);
+    let seed = *SEED.get_or_init(crate::app::random_u64);
     let id =
         seed.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     HeaderValue::from_str(&format!("{id:016x}")).expect("hex digits are a header value")
-}
-
-/// A number that differs from process to process.
-pub(crate) fn random_u64() -> u64 {
-    use std::hash::{BuildHasher as _, Hasher as _};
-    std::hash::RandomState::new().build_hasher().finish()
 }

@@ -8,10 +8,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use lineproto::{Field, Lines, Precision, RawKey, timestamp_ms};
+use tsdb::Db;
 use tsdb::append::{Alias, AliasHasher, AppendBatch, AppendReport, DuplicatePolicy, Refusal};
 
 use super::{IngestError, LINE, MAX_KEPT, Settings};
-use crate::standin::Db;
 use mapping::Mapping;
 
 /// Bad lines that a report quotes, and bytes of each.

@@ -5,10 +5,10 @@ use std::cell::RefCell;
 
 use model::{Labels, MetricMetadata};
 use remote::v1::{self, WriteBatch};
+use tsdb::Db;
 use tsdb::append::{AppendBatch, AppendReport, DuplicatePolicy};
 
 use super::{IngestError, MAX_KEPT, REMOTE_V1, Settings};
-use crate::standin::Db;
 
 /// Bytes of a help text that are kept (limit L27).
 const MAX_HELP_BYTES: usize = 1024;

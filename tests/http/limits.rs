@@ -60,10 +60,13 @@ fn a_slow_body_is_a_408_and_a_busy_connection_is_not_idle() {
 
 #[test]
 fn a_client_that_does_not_read_is_cut_off() {
-    let server = Server::start(&["--write-stall-timeout=500ms", "--line-body-limit=64MiB"]);
+    let server = Server::start(&["--write-stall-timeout=500ms"]);
     let value = "x".repeat(3000);
-    let body: String = (0..20_000).map(|i| format!("m,a={i},b={value} f=1 1\n")).collect();
-    assert_eq!(server.post("/write?db=x", &[], body.as_bytes()).status, 204);
+    for batch in 0..20 {
+        let line = |i: u32| format!("m,a={batch}x{i},b={value} f=1 1\n");
+        let body: String = (0..1000).map(line).collect();
+        assert_eq!(server.post("/write?db=x", &[], body.as_bytes()).status, 204);
+    }
     let mut peer = server.connect();
     peer.send_request("GET", "/api/v1/series?match[]=m_f", &[], b"");
     // Read a little, then nothing: the kernel's buffers fill and the server has to wait.

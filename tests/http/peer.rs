@@ -11,15 +11,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
-    pub(crate) dir: tempfile::TempDir,
+    pub(crate) dir: std::sync::Arc<tempfile::TempDir>,
 }
 
 impl Server {
     pub(crate) fn start(flags: &[&str]) -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), flags)
+        Self::start_in(std::sync::Arc::new(tempfile::tempdir().unwrap()), flags)
     }
 
-    pub(crate) fn start_in(dir: tempfile::TempDir, flags: &[&str]) -> Self {
+    fn start_in(dir: std::sync::Arc<tempfile::TempDir>, flags: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_silverback"))
             .arg("--bind=127.0.0.1:0")
             .arg("--data-dir")
@@ -46,6 +46,11 @@ impl Server {
             std::thread::yield_now();
         }
         server
+    }
+
+    /// A server in the directory of this one, which has ended.
+    pub(crate) fn start_again(&self) -> Self {
+        Self::start_in(self.dir.clone(), &[])
     }
 
     pub(crate) fn connect(&self) -> Peer {

@@ -68,6 +68,27 @@ fn sigterm_ends_with_0_in_spite_of_a_stuck_client() {
 }
 
 #[test]
+fn what_was_acknowledged_survives_kill_and_stop() {
+    let value = |server: &Server| {
+        let found = server.get("/api/v1/query?query=m_f&time=0.5").json();
+        found["data"]["result"][0]["value"][1].as_str().map(str::to_owned)
+    };
+    let mut server = Server::start(&[]);
+    assert_eq!(server.post("/write?db=x", &[], b"m f=7 1").status, 204);
+    assert_eq!(server.form("/query", "q=CREATE DATABASE made").status, 200);
+    signal(&server, "-KILL");
+    server.wait();
+    let mut server = server.start_again();
+    assert_eq!(value(&server).as_deref(), Some("7"));
+    assert_eq!(server.post("/write?db=x", &[], b"m f=8 2000000").status, 204);
+    signal(&server, "-TERM");
+    assert!(server.wait().success());
+    let server = server.start_again();
+    assert_eq!(value(&server).as_deref(), Some("8"));
+    assert!(server.get("/query?q=SHOW+DATABASES").text().contains("made"));
+}
+
+#[test]
 fn a_reload_takes_over_live_settings_and_refuses_a_broken_file() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("silverback.yml");

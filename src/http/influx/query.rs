@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use model::{NamesRequest, Queryable};
 use std::sync::Arc;
+use tsdb::Db;
 use tsdb::append::{AppendBatch, AppendPolicy, DuplicatePolicy};
 
 use crate::blocking::Deadline;
@@ -14,7 +15,6 @@ use crate::http::json::Json;
 use crate::http::params::Params;
 use crate::http::prom_write::ingest_failure;
 use crate::http::reply::Reply;
-use crate::standin::Db;
 
 /// Longest text and most statements of a request.
 const MAX_TEXT_BYTES: usize = 1 << 20;

@@ -3,17 +3,38 @@
 use std::time::Duration;
 
 use model::{FloatHistogram, Labels};
+use promql::engine::{MatrixSeries, QueryResult, SampleValue, Value, VectorSample};
+use promql::histogram::buckets;
 
-use super::annotations::Notes;
 use crate::http::error::Failure;
 use crate::http::json::Json;
-use crate::standin::engine::{self, MatrixSeries, QueryResult, SampleValue, Value, VectorSample};
 
 /// When a query waited and was done, since the request came.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timings {
     pub(super) queued: Duration,
     pub(super) evaluated: Duration,
+}
+
+/// What the reader of an answer should know.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    warnings: Vec<String>,
+    infos: Vec<String>,
+}
+
+impl Notes {
+    /// What storage and the evaluation of `query` had to say.
+    pub(super) fn of(query: &str, result: &QueryResult) -> Self {
+        let (warnings, infos) = result.annotations.render(query);
+        let warnings = result.storage_warnings.iter().cloned().chain(warnings).collect();
+        Self { warnings, infos }
+    }
+
+    /// Adds a warning of the API.
+    pub(super) fn warn(&mut self, text: &str) {
+        self.warnings.push(text.to_owned());
+    }
 }
 
 /// How to write an answer.
@@ -72,7 +93,7 @@ impl Rendering {
             stats(&mut json, result, timings);
         }
         json.raw("}");
-        for (name, texts) in [("warnings", notes.warnings()), ("infos", notes.infos())] {
+        for (name, texts) in [("warnings", &notes.warnings), ("infos", &notes.infos)] {
             if !texts.is_empty() {
                 json.raw(",\"").raw(name).raw("\":").strings(texts);
             }
@@ -147,10 +168,9 @@ fn matrix_series(json: &mut Json, series: &MatrixSeries) {
 
 fn histogram(json: &mut Json, h: &FloatHistogram) {
     json.raw("{\"count\":").value(h.count).raw(",\"sum\":").value(h.sum);
-    let buckets: Vec<_> =
-        engine::buckets(h).into_iter().filter(|bucket| bucket.count != 0.0).collect();
-    if !buckets.is_empty() {
-        json.raw(",\"buckets\":").list(&buckets, |json, bucket| {
+    let filled: Vec<_> = buckets::all(h).into_iter().filter(|bucket| bucket.count != 0.0).collect();
+    if !filled.is_empty() {
+        json.raw(",\"buckets\":").list(&filled, |json, bucket| {
             json.raw("[").int(bucket.boundary_rule()).raw(",").value(bucket.lower).raw(",");
             json.value(bucket.upper).raw(",").value(bucket.count).raw("]");
         });

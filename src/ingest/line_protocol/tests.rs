@@ -1,14 +1,11 @@
 use super::*;
-use model::{Accountant, Matcher, Queryable, Selection, SeriesBuf};
+use model::{Matcher, Queryable, Selection, SeriesBuf};
 
 fn db() -> (tempfile::TempDir, Db) {
     let dir = tempfile::tempdir().unwrap();
-    let options = crate::standin::DbOptions {
-        memory: Accountant::unlimited(),
-        ..crate::standin::DbOptions::default()
-    };
     let fs = std::sync::Arc::new(tsdb::fs::std::StdFs);
-    let db = Db::open(fs, dir.path(), options).unwrap();
+    let options = tsdb::DbOptions::default();
+    let (db, _) = Db::open(fs, &dir.path().join("db"), options, &mut |_| ()).unwrap();
     (dir, db)
 }
 
@@ -36,7 +33,7 @@ fn stored(db: &Db) -> Vec<String> {
     for i in 0..set.len() {
         set.read(i, &mut buf).unwrap();
         for (t, v) in buf.times().iter().zip(buf.values()) {
-            all.push(format!("{} {v} @{t}", set.labels(i)));
+            all.push(format!("{} {v} @{t}", set.labels(i).unwrap()));
         }
     }
     all

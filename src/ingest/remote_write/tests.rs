@@ -1,14 +1,11 @@
 use super::*;
-use model::{Accountant, Matcher, Queryable, Selection, SeriesBuf};
+use model::{Matcher, Queryable, Selection, SeriesBuf};
 
 fn db() -> (tempfile::TempDir, Db) {
     let dir = tempfile::tempdir().unwrap();
-    let options = crate::standin::DbOptions {
-        memory: Accountant::unlimited(),
-        ..crate::standin::DbOptions::default()
-    };
     let fs = std::sync::Arc::new(tsdb::fs::std::StdFs);
-    let db = Db::open(fs, dir.path(), options).unwrap();
+    let options = tsdb::DbOptions::default();
+    let (db, _) = Db::open(fs, &dir.path().join("db"), options, &mut |_| ()).unwrap();
     (dir, db)
 }
 
@@ -125,7 +122,7 @@ fn metadata_is_kept_and_help_is_cut() {
     let help = "h".repeat(5000);
     let row = [vec![8, 1], field(2, b"up"), field(4, help.as_bytes()), field(5, b"s")].concat();
     write(&db, &[field(3, &row)]).unwrap();
-    let all = db.metadata();
+    let all = db.metadata(None);
     assert_eq!((all.len(), all[0].0.as_str(), all[0].1.help.len()), (1, "up", MAX_HELP_BYTES));
     assert_eq!((all[0].1.kind.as_str(), all[0].1.unit.as_str()), ("counter", "s"));
 }

@@ -1,7 +1,7 @@
 use super::*;
-use crate::standin::engine::QueryStats;
 use promql::annotations::Annotations;
 use promql::ast::Pos;
+use promql::engine::QueryStats;
 
 fn result(value: Value) -> QueryResult {
     QueryResult {
