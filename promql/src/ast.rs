@@ -208,6 +208,23 @@ pub enum Expr {
     Paren(NodeId),
 }
 
+impl Expr {
+    /// The nodes directly below, in the order of the text but for an aggregation's parameter,
+    /// which comes last.
+    pub fn children(&self) -> Vec<NodeId> {
+        match self {
+            Self::Number { .. } | Self::String(_) | Self::Vector(_) => Vec::new(),
+            Self::Matrix { selector: inner, .. }
+            | Self::Unary { expr: inner, .. }
+            | Self::Paren(inner) => vec![*inner],
+            Self::Subquery(subquery) => vec![subquery.expr],
+            Self::Call { args, .. } => args.clone(),
+            Self::Aggregate(a) => std::iter::once(a.expr).chain(a.param).collect(),
+            Self::Binary(b) => vec![b.lhs, b.rhs],
+        }
+    }
+}
+
 /// `name{matchers} anchored @ t offset d`.
 #[derive(Debug, Clone, Default)]
 pub struct VectorSelector {

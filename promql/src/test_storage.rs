@@ -54,23 +54,20 @@ impl Series {
         })
     }
 
-    /// The hint that a chunk would give `h` when it is read back.
+    /// The hint that `h` comes back with: nothing is known of the first sample of a chunk, and a
+    /// reset begins one.
     fn hint(&self, h: &FloatHistogram) -> CounterResetHint {
-        if h.hint == CounterResetHint::Gauge || h.hint == CounterResetHint::Reset {
+        if h.hint == CounterResetHint::Gauge {
             return h.hint;
         }
         match self.histograms.last() {
             Some((t_ms, before))
                 if self.newest() == Some(*t_ms)
                     && before.hint != CounterResetHint::Gauge
-                    && !model::is_stale(before.sum) =>
+                    && !model::is_stale(before.sum)
+                    && !detect_reset(h, before) =>
             {
-                let unhinted = FloatHistogram { hint: CounterResetHint::Unknown, ..h.clone() };
-                if detect_reset(&unhinted, before) {
-                    CounterResetHint::Reset
-                } else {
-                    CounterResetHint::NotReset
-                }
+                CounterResetHint::NotReset
             }
             _ => CounterResetHint::Unknown,
         }
@@ -157,8 +154,8 @@ impl SeriesSet for Set {
         self.series.len()
     }
 
-    fn labels(&self, i: usize) -> Labels {
-        self.series[i].0.clone()
+    fn labels(&self, i: usize) -> Result<Labels, ReadError> {
+        Ok(self.series[i].0.clone())
     }
 
     fn read(&self, i: usize, buf: &mut SeriesBuf) -> Result<(), ReadError> {

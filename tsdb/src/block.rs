@@ -6,6 +6,8 @@
 //!
 //! A [`BlockWriter`] takes series in label order; a [`Block`] is shared by all readers, and a
 //! [`BlockReader`] walks it for one of them.
+//!
+#![doc = include_str!("../docs/format/block.md")]
 
 use std::io;
 use std::path::{Path, PathBuf};

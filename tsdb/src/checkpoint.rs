@@ -31,6 +31,12 @@ pub fn path(wal_dir: &Path, segment: u64) -> PathBuf {
     wal_dir.join(format!("{segment:010}.ckpt"))
 }
 
+/// Whether a file of this name is a checkpoint, finished or not.
+pub fn is_one(name: &str) -> bool {
+    let name = name.strip_suffix(".tmp").unwrap_or(name);
+    name.strip_suffix(".ckpt").is_some_and(|n| n.parse::<u64>().is_ok())
+}
+
 /// Writes a checkpoint; nothing is published until [`CheckpointWriter::finish`].
 #[derive(Debug)]
 pub struct CheckpointWriter<'a> {

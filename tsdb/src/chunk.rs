@@ -2,16 +2,23 @@
 //! series of one scrape share them; a chunk of values therefore does not know its own length.
 //!
 //! Every encoding gives back the bits it was given, whatever they are.
+//!
+#![doc = include_str!("../docs/format/chunks.md")]
 
 use std::ops::Range;
 
+pub mod decimal;
 pub mod gorilla;
 pub mod histogram;
+pub mod pfor;
 pub mod times;
 pub mod xor;
 
 /// Most samples in a chunk. Longer ones compress no better, and reading a little of one costs more.
 pub const MAX_SAMPLES: usize = 2048;
+
+/// Bytes a value up to which decimals are taken without trying anything else.
+const ENOUGH: usize = 3;
 
 /// How the values of a chunk are encoded. The numbers are on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,6 +28,8 @@ pub enum Encoding {
     Constant = 1,
     /// [`xor`].
     Xor = 2,
+    /// [`decimal`].
+    Decimal = 3,
     /// [`histogram`].
     Histogram = 4,
 }
@@ -31,6 +40,7 @@ impl Encoding {
         Some(match n {
             1 => Self::Constant,
             2 => Self::Xor,
+            3 => Self::Decimal,
             4 => Self::Histogram,
             _ => return None,
         })
@@ -53,8 +63,31 @@ pub fn encode(values: &[f64], out: &mut Vec<u8>) -> Encoding {
         put_trimmed(out, first);
         return Encoding::Constant;
     }
-    xor::encode(values, out);
-    Encoding::Xor
+    let start = out.len();
+    let is_decimal = decimal::encode(values, out);
+    // Decimals that take so much are not worth their digits; others may still repeat.
+    if is_decimal && out.len() - start <= values.len() * ENOUGH {
+        return Encoding::Decimal;
+    }
+    let mut best = Encoding::Decimal;
+    let mut other = Vec::new();
+    if is_decimal {
+        decimal::encode_bits(values, &mut other);
+        if other.len() < out.len() - start {
+            out.truncate(start);
+            out.append(&mut other);
+        }
+    } else {
+        decimal::encode_bits(values, out);
+    }
+    other.clear();
+    xor::encode(values, &mut other);
+    if other.len() < out.len() - start {
+        best = Encoding::Xor;
+        out.truncate(start);
+        out.append(&mut other);
+    }
+    best
 }
 
 /// Appends the values `range` of a chunk of `count` floats.
@@ -79,6 +112,7 @@ pub fn decode(
             Ok(())
         }
         Encoding::Xor => xor::decode(bytes, range, out),
+        Encoding::Decimal => decimal::decode(bytes, count, range, out),
         Encoding::Histogram => Err(ChunkError("histograms where floats should be")),
     }
 }

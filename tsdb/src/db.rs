@@ -37,7 +37,7 @@ const ROW_BYTES: u64 = 64;
 /// Bytes of a row in the log, nearly: what the log is asked to have room for.
 const ROW_BYTES_IN_LOG: usize = 8;
 
-fn refused(error: WalError) -> AppendError {
+fn refused(error: &WalError) -> AppendError {
     match error {
         WalError::ReadOnly(_) => AppendError::ReadOnly(error.to_string()),
         WalError::Closed => AppendError::Closed,
@@ -98,7 +98,8 @@ impl Db {
         }
         let bytes = batch.num_rows() as u64 * ROW_BYTES;
         let charge = self.options.memory.charge(Account::Wal, bytes)?;
-        let reservation = self.wal.reserve(batch.num_rows() * ROW_BYTES_IN_LOG).map_err(refused)?;
+        let reservation =
+            self.wal.reserve(batch.num_rows() * ROW_BYTES_IN_LOG).map_err(|e| refused(&e))?;
         let mode = policy.wal_mode.map_or(self.options.wal_mode, |m| m.min(self.options.wal_mode));
 
         let judged = self.head.judge(batch, policy, resolve);
@@ -113,7 +114,7 @@ impl Db {
             self.wal.enqueue(reservation, payload)
         };
         let (report, mask) = self.head.pend(judged, seq);
-        self.wal.commit(seq, mode).map_err(refused)?;
+        self.wal.commit(seq, mode).map_err(|e| refused(&e))?;
         self.head.apply(mask, self.visible_seq(mode));
         self.head.account();
         drop(charge);

@@ -4,6 +4,8 @@
 //! A record is durable before [`Manifest::append`] returns, and before anything is deleted that it
 //! makes superfluous. Each record is written twice in a row, so that a flipped bit costs nothing: a record
 //! of which no copy is left is only believed to be a torn write at the very end of the file.
+//!
+#![doc = include_str!("../docs/format/manifest.md")]
 
 use std::collections::BTreeSet;
 use std::io;
@@ -221,31 +223,26 @@ impl Manifest {
     pub fn open(fs: Arc<dyn Fs>, dir: &Path) -> Result<Self, ManifestError> {
         let path = dir.join(FILE_NAME);
         let io = |source| ManifestError::Io { path: path.clone(), source };
-        let mut manifest = Self {
-            fs: Arc::clone(&fs),
-            dir: dir.to_owned(),
-            file: None,
-            state: State::default(),
-            num_records: 0,
-        };
-        if !fs.exists(&path).map_err(io)? {
-            let entries = fs.read_dir(dir).map_err(io)?;
+        let mut manifest =
+            Self { fs, dir: dir.to_owned(), file: None, state: State::default(), num_records: 0 };
+        if !manifest.fs.exists(&path).map_err(io)? {
+            let entries = manifest.fs.read_dir(dir).map_err(io)?;
             if entries.iter().any(|e| e.is_dir && e.name.parse::<BlockId>().is_ok()) {
                 return Err(ManifestError::Missing { path });
             }
-            manifest.rewrite(State::default())?;
+            manifest.rewrite(&State::default())?;
             return Ok(manifest);
         }
-        let bytes = fs.read(&path).map_err(io)?;
+        let bytes = manifest.fs.read(&path).map_err(io)?;
         let read = read(&path, &bytes)?;
         manifest.state = read.state;
         manifest.num_records = read.num_records;
         if read.is_whole {
-            manifest.file = Some(fs.open_append(&path).map_err(io)?);
+            manifest.file = Some(manifest.fs.open_append(&path).map_err(io)?);
         } else {
             // Damage is not appended to.
             let state = manifest.state.clone();
-            manifest.rewrite(state)?;
+            manifest.rewrite(&state)?;
         }
         Ok(manifest)
     }
@@ -276,14 +273,14 @@ impl Manifest {
                 return Ok(());
             }
         }
-        self.rewrite(state)
+        self.rewrite(&state)
     }
 
     /// Writes the file anew with `state` as its only record.
-    fn rewrite(&mut self, state: State) -> Result<(), ManifestError> {
+    fn rewrite(&mut self, state: &State) -> Result<(), ManifestError> {
         let (path, tmp) = (self.dir.join(FILE_NAME), self.dir.join(TMP_NAME));
         let mut bytes = header();
-        bytes.extend(record(1, &Edit::all_of(&state)).repeat(2));
+        bytes.extend(record(1, &Edit::all_of(state)).repeat(2));
         let fs = &*self.fs;
         let write = || {
             if fs.exists(&tmp)? {
@@ -298,7 +295,7 @@ impl Manifest {
         };
         self.file =
             Some(write().map_err(|source| ManifestError::Io { path: path.clone(), source })?);
-        self.state = state;
+        self.state = state.clone();
         self.num_records = 1;
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The write-ahead log: one framed record per request, group commit, segments.
 //!
-//! A caller encodes a [`Record`](record::Record), [reserves](Wal::reserve) room before it takes any
+//! A caller encodes a [`Record`], [reserves](Wal::reserve) room before it takes any
 //! lock, [enqueues](Wal::enqueue) the payload under its locks, which fixes the record's place in
 //! the log without any I/O, and [commits](Wal::commit) after it gave the locks back. One of those
 //! who wait writes and syncs for all; who arrives meanwhile shares the next sync.

@@ -1,5 +1,7 @@
 //! Random appends, flushes, checkpoints, collections and restarts against a map of samples.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -46,7 +48,7 @@ enum Op {
 
 fn value() -> impl Strategy<Value = u64> {
     prop_oneof![
-        (0..5_u64).prop_map(|v| (v as f64).to_bits()),
+        (0..5_u32).prop_map(|v| f64::from(v).to_bits()),
         any::<u64>(),
         Just(model::STALE_NAN),
         Just((-0.0_f64).to_bits()),

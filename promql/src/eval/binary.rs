@@ -131,7 +131,9 @@ impl<'q> Chain<'q> {
                 sets::open(binary, right, self.steps, state)?
             } else {
                 let pos = query.ast.pos(link.id);
-                Box::new(one_to_many::OneToMany::open(query, binary, pos, right, self.steps, state)?)
+                Box::new(one_to_many::OneToMany::open(
+                    query, binary, pos, right, self.steps, state,
+                )?)
             });
             return Ok(());
         }
@@ -140,8 +142,15 @@ impl<'q> Chain<'q> {
             None => (scalar::eval(query, binary.rhs, self.steps, state)?, false, binary.lhs),
         };
         let drops_name = super::matching::changes_metric(binary.op) || binary.return_bool;
-        let operator = operand::Operator::new(binary.op, binary.return_bool, query.ast.pos(link.id));
-        self.stages.push(Box::new(WithScalar { query, operator, scalars, scalar_left, drops_name }));
+        let operator =
+            operand::Operator::new(binary.op, binary.return_bool, query.ast.pos(link.id));
+        self.stages.push(Box::new(WithScalar {
+            query,
+            operator,
+            scalars,
+            scalar_left,
+            drops_name,
+        }));
         let unique = query.options.delayed_name_removal || query.plan.node(vector).one_name;
         if drops_name && !unique {
             self.stages.push(Box::new(Join { rows: Vec::new(), held: Held::default() }));

@@ -39,11 +39,11 @@ pub(crate) fn build<'q>(
             Ok(())
         });
     }
-    let (ask, vector, pos) = match name {
+    let (ask, vector) = match name {
         "histogram_quantile" => {
             let q = call.scalar(0, state)?;
             warn_of_bad_quantiles(&q, call.steps, call.pos(0), state);
-            (vec![Ask::Quantile { q, label: None }], 1, call.pos(0))
+            (vec![Ask::Quantile { q, label: None }], 1)
         }
         "histogram_quantiles" => {
             let label = call.text(1);
@@ -53,11 +53,11 @@ pub(crate) fn build<'q>(
                 warn_of_bad_quantiles(&q, call.steps, call.pos(i), state);
                 asks.push(Ask::Quantile { q, label: Some(label) });
             }
-            (asks, 0, call.pos(0))
+            (asks, 0)
         }
         "histogram_fraction" => {
             let (lower, upper) = (call.scalar(0, state)?, call.scalar(1, state)?);
-            (vec![Ask::Fraction { lower, upper }], 2, call.pos(0))
+            (vec![Ask::Fraction { lower, upper }], 2)
         }
         _ => return Err(QueryError::Execution(format!("unknown function with name {name:?}"))),
     };
@@ -67,7 +67,6 @@ pub(crate) fn build<'q>(
         source: Some(source),
         steps: call.steps,
         ask,
-        pos,
         vector_pos: call.pos(vector),
         ready: VecDeque::new(),
         held: Held::default(),
@@ -88,8 +87,14 @@ fn warn_of_bad_quantiles(q: &Scalars, steps: Steps, pos: Pos, state: &mut State)
 /// What is asked of a histogram.
 enum Ask<'q> {
     /// A quantile; `histogram_quantiles` names it in a label.
-    Quantile { q: Scalars, label: Option<&'q str> },
-    Fraction { lower: Scalars, upper: Scalars },
+    Quantile {
+        q: Scalars,
+        label: Option<&'q str>,
+    },
+    Fraction {
+        lower: Scalars,
+        upper: Scalars,
+    },
 }
 
 /// Series that are one histogram.
@@ -109,8 +114,7 @@ struct OfBuckets<'q> {
     source: Option<Rows<'q>>,
     steps: Steps,
     ask: Vec<Ask<'q>>,
-    /// The place of the first argument.
-    pos: Pos,
+    /// The place of the vector, for annotations.
     vector_pos: Pos,
     ready: VecDeque<Row>,
     held: Held,
@@ -226,7 +230,7 @@ impl OfBuckets<'_> {
             (Ask::Quantile { q, .. }, Some(h)) => {
                 let (v, nan) = quantile::quantile(q.at(step), h);
                 if let Some(nan) = nan {
-                    state.annotations.info(nan_observations(nan, name), self.pos);
+                    state.annotations.info(nan_observations(nan, name), self.vector_pos);
                 }
                 v
             }
@@ -242,7 +246,7 @@ impl OfBuckets<'_> {
             (Ask::Fraction { lower, upper }, Some(h)) => {
                 let (v, nan) = quantile::fraction(lower.at(step), upper.at(step), h);
                 if nan {
-                    state.annotations.info(nan_in_fraction(name), self.pos);
+                    state.annotations.info(nan_in_fraction(name), self.vector_pos);
                 }
                 v
             }

@@ -139,8 +139,12 @@ impl Operator {
             (Cell::Histogram(h), Cell::Float(v)) => match self.op {
                 BinaryOp::Mul => Outcome::Histogram(Arc::new(arithmetic::product(h, v))),
                 BinaryOp::Div => Outcome::Histogram(Arc::new(arithmetic::quotient(h, v))),
-                BinaryOp::TrimUpper => Outcome::Histogram(Arc::new(trim::trim(h, v, trim::Keep::Below))),
-                BinaryOp::TrimLower => Outcome::Histogram(Arc::new(trim::trim(h, v, trim::Keep::Above))),
+                BinaryOp::TrimUpper => {
+                    Outcome::Histogram(Arc::new(trim::trim(h, v, trim::Keep::Below)))
+                }
+                BinaryOp::TrimLower => {
+                    Outcome::Histogram(Arc::new(trim::trim(h, v, trim::Keep::Above)))
+                }
                 _ => self.incompatible("histogram", "float", state),
             },
             (Cell::Float(v), Cell::Histogram(h)) => match self.op {
@@ -187,15 +191,12 @@ impl Operator {
     fn sum(&self, a: &FloatHistogram, b: &FloatHistogram, state: &mut State) -> Outcome {
         let subtract = self.op == BinaryOp::Sub;
         let operation = if subtract { Operation::Subtraction } else { Operation::Addition };
-        let result = if subtract {
-            arithmetic::difference(a, b)
-        } else {
-            arithmetic::sum(a, b)
-        };
+        let result = if subtract { arithmetic::difference(a, b) } else { arithmetic::sum(a, b) };
         match result {
             Err(IncompatibleSchemas) => {
                 let op = self.op.as_str();
-                let text = format!("incompatible bucket layout encountered for binary operator {op}");
+                let text =
+                    format!("incompatible bucket layout encountered for binary operator {op}");
                 state.annotations.warn(text, self.pos);
                 Outcome::Nothing
             }

@@ -118,7 +118,8 @@ impl Stored {
             pairs.filter(|(_, v)| !is_stale(**v)).map(|(t, v)| (*t, *v)).unzip()
         });
         self.histograms.clear();
-        let live = self.buf.histograms().iter().filter(|(_, h): &&(i64, HistogramValue)| !h.is_stale());
+        let live =
+            self.buf.histograms().iter().filter(|(_, h): &&(i64, HistogramValue)| !h.is_stale());
         self.histograms.extend(live.map(|(t, h)| (*t, h.to_float())));
     }
 }
@@ -142,7 +143,7 @@ impl RangeSource for Stored {
             let bytes = self.buf.heap_bytes() as u64 + histograms * 16;
             state.hold_exactly(&mut self.held, floats + histograms, bytes)?;
             if !self.series().times.is_empty() || !self.histograms.is_empty() {
-                return Ok(Some((self.set.labels(i), false)));
+                return Ok(Some((self.set.labels(i)?, false)));
             }
         }
         state.release(&mut self.held);

@@ -225,7 +225,8 @@ impl Row {
             + self.floats.capacity() * 8
             + self.present.heap_bytes()
             + self.histograms.capacity() * 8;
-        own as u64 + self.histograms.iter().flatten().map(|h| 16 * histogram_samples(h)).sum::<u64>()
+        own as u64
+            + self.histograms.iter().flatten().map(|h| 16 * histogram_samples(h)).sum::<u64>()
     }
 }
 

@@ -54,7 +54,8 @@ pub(crate) fn build<'q>(
         return super::smoothed::build(query, id, selector, references, state);
     }
     let lookback_ms = query.lookback_ms;
-    let span = (references.first().saturating_sub(lookback_ms).saturating_add(1), references.last());
+    let span =
+        (references.first().saturating_sub(lookback_ms).saturating_add(1), references.last());
     let set = select(query, id, selector, span, 0, state)?;
     Ok(Box::new(InstantSelector::new(set, references, lookback_ms, emit)))
 }
@@ -262,8 +263,8 @@ impl Operator for InstantSelector {
             state.stats.samples_read += num_samples;
             state.hold_exactly(&mut self.held, num_samples, self.buf.heap_bytes() as u64)?;
             self.look_up();
-            let mut row =
-                state.row(self.set.labels(i), false, self.references.steps.count);
+            let labels = self.set.labels(i)?;
+            let mut row = state.row(labels, false, self.references.steps.count);
             self.fill_floats(&mut row);
             if !self.buf.histograms().is_empty() {
                 self.fill_histograms(&mut row);

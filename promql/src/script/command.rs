@@ -56,7 +56,11 @@ pub(super) enum Want {
     Scalar(f64),
     Text(String),
     /// A matrix of an instant query, with the times of its points.
-    Matrix { start_ms: i64, step_ms: i64, series: Vec<SeriesLine> },
+    Matrix {
+        start_ms: i64,
+        step_ms: i64,
+        series: Vec<SeriesLine>,
+    },
 }
 
 /// `eval`.
@@ -139,6 +143,8 @@ impl Block<'_> {
                 continue;
             }
             let values = series::parse_values(rest).map_err(|e| self.error(i, e))?;
+            // Of two lines for one series the later one counts.
+            series.retain(|line: &SeriesLine| line.labels != labels);
             series.push(SeriesLine { labels, values });
         }
         Ok(Command::Load(Load { line: self.first, gap_ms, nhcb, series }))

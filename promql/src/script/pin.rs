@@ -1,6 +1,6 @@
 //! An expression with all its selectors pinned to one time.
 
-use crate::ast::{Ast, At, Expr, NodeId};
+use crate::ast::{Ast, At, Expr};
 use crate::plan::depends_on_step;
 
 /// `ast` with `@ t_ms` on every selector and subquery that has none; what is inside a pinned
@@ -11,7 +11,7 @@ pub(super) fn pinned(ast: &Ast, t_ms: i64) -> Option<Ast> {
     for (id, node) in ast.iter().rev() {
         let inside = below_subquery[id.0 as usize];
         let own = inside || matches!(node.expr, Expr::Subquery(_));
-        for child in children(&node.expr) {
+        for child in node.expr.children() {
             below_subquery[child.0 as usize] = own;
         }
     }
@@ -33,17 +33,4 @@ pub(super) fn pinned(ast: &Ast, t_ms: i64) -> Option<Ast> {
         }
     }
     Some(out)
-}
-
-fn children(expr: &Expr) -> Vec<NodeId> {
-    match expr {
-        Expr::Number { .. } | Expr::String(_) | Expr::Vector(_) => Vec::new(),
-        Expr::Matrix { selector: inner, .. }
-        | Expr::Unary { expr: inner, .. }
-        | Expr::Paren(inner) => vec![*inner],
-        Expr::Subquery(subquery) => vec![subquery.expr],
-        Expr::Call { args, .. } => args.clone(),
-        Expr::Aggregate(a) => std::iter::once(a.expr).chain(a.param).collect(),
-        Expr::Binary(b) => vec![b.lhs, b.rhs],
-    }
 }

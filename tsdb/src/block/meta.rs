@@ -3,6 +3,8 @@
 //! Two lines of JSON, so that any tool can read it: the object, and the checksum of the first line.
 //! A field that this version does not know is ignored; a format version that it does not know is
 //! refused.
+//!
+#![doc = include_str!("../../docs/format/meta.md")]
 
 use std::fmt;
 use std::path::Path;

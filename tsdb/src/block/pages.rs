@@ -1,10 +1,7 @@
 //! Pages: entries in ascending order of a number, grouped, each group with a checksum, and a
 //! directory of the groups that is in memory while the file is open.
 //!
-//! A page section is the pages one after the other, then the directory: per page the first entry's
-//! number less the one before (variable-length), the page's length, and a key (length and
-//! bytes); pages lie back to back, each followed by its checksum; the directory has one too, and
-//! the last eight bytes of the section are its length.
+#![doc = include_str!("../../docs/format/index.md")]
 
 use std::borrow::Cow;
 

@@ -87,17 +87,17 @@ fn small() -> Model {
         let instance = format!("host-{target}");
         let labels = [("__name__", name), ("instance", &instance), ("job", "node")];
         let mut samples = Samples::default();
-        for i in 0..40_i64 {
-            let t = 1_700_000_000_000 + i * 15_000 + i * i % 7 + target;
+        for i in 0..40_i32 {
+            let t = 1_700_000_000_000 + i64::from(i * 15_000 + i * i % 7 + target);
             let v = match name {
                 "a" => 1.0,
-                "b" => (i * i) as f64 / 10.0,
+                "b" => f64::from(i * i) / 10.0,
                 "c" if i == 20 => f64::from_bits(STALE_NAN),
-                "c" => (i as f64).sqrt(),
-                _ => (100 - i) as f64,
+                "c" => f64::from(i).sqrt(),
+                _ => f64::from(100 - i),
             };
             if name == "d" && i < 10 {
-                samples.histograms.push((t, histogram(3 * i.unsigned_abs())));
+                samples.histograms.push((t, histogram(3 * u64::from(i.unsigned_abs()))));
             } else if name != "c" || i > 5 {
                 samples.floats.push((t, v.to_bits()));
             }
@@ -127,6 +127,26 @@ fn a_block_gives_back_what_was_written() {
         assert_eq!(read_all(&block, mint, maxt).unwrap(), clipped(&model, mint, maxt));
     }
     block.drop_caches();
+    assert_eq!(read_all(&block, 0, i64::MAX).unwrap(), clipped(&model, 0, i64::MAX));
+}
+
+/// `BLESS=1` writes the fixture anew, which only a new format version may.
+#[test]
+fn the_bytes_of_version_1_are_frozen_and_open() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1/blocks");
+    let dir = tempfile::tempdir().unwrap();
+    let model = small();
+    let meta = write(dir.path(), &model);
+    let (made, kept) = (dir.path().join(meta.id.to_string()), fixture.join(meta.id.to_string()));
+    for name in [META_FILE, CHUNKS_FILE, INDEX_FILE] {
+        if std::env::var_os("BLESS").is_some() {
+            fs::create_dir_all(&kept).unwrap();
+            fs::copy(made.join(name), kept.join(name)).unwrap();
+        }
+        assert!(fs::read(made.join(name)).unwrap() == fs::read(kept.join(name)).unwrap(), "{name}");
+    }
+    let block = open(&fixture, &meta).unwrap();
+    block.verify().unwrap();
     assert_eq!(read_all(&block, 0, i64::MAX).unwrap(), clipped(&model, 0, i64::MAX));
 }
 
@@ -188,7 +208,7 @@ fn damage_is_found_before_it_is_believed() {
     let meta = write(dir.path(), &model);
     let want = clipped(&model, i64::MIN, i64::MAX);
     let all = Matcher::new(MatchOp::Re, "job", "n.*").unwrap();
-    let same = |block: &Block| -> Result<bool, BlockError> {
+    let same = |block: &Arc<Block>| -> Result<bool, BlockError> {
         let found = block.select(&[Matcher::equal("__name__", "b"), all.clone()])?;
         Ok(found.iter().eq([1]) && read_all(block, i64::MIN, i64::MAX)? == want)
     };

@@ -163,3 +163,38 @@ fn a_histogram_whose_spans_lie_is_refused() {
     let err = histogram::encode([&bad], &mut Vec::new()).unwrap_err();
     assert_eq!(err, histogram::BadLayout { spans: 3, buckets: 2 });
 }
+
+#[test]
+fn the_bytes_of_each_encoding_are_frozen() {
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().concat();
+    let mut bytes = Vec::new();
+    let mut check = |want: &str, write: &dyn Fn(&mut Vec<u8>)| {
+        bytes.clear();
+        write(&mut bytes);
+        assert_eq!(hex(&bytes), want);
+    };
+    check("3ff8", &|out| assert_eq!(encode(&[1.5; 3], out), Encoding::Constant));
+    check("3ff00000000000006c03b01f019ffd", &|out| xor::encode(&[1.0, 1.0, 1.5, 1.25, -7.0], out));
+    check("0000018bcfe56800e03a9883", &|out| {
+        times::encode(&[1_700_000_000_000, 1_700_000_015_000, 1_700_000_030_003], out);
+    });
+    let stale = f64::from_bits(STALE_NAN);
+    let decimals = [0.1, 0.2, stale, 0.5, 1.1, -0.0, 0.9];
+    check("c101020105000000000000008001020402c630", &|out| {
+        assert!(decimal::encode(&decimals, out));
+    });
+    check("030606020804d0", &|out| {
+        assert!(decimal::encode(&[3.0 * 0.001, 11.0 * 0.001, 5.0 * 0.001], out));
+    });
+    check("300680808080808080f07f81808080808080f07f0100", &|out| {
+        decimal::encode_bits(&[1.0, -1.0], out);
+    });
+    let rare: Vec<i64> = (0..40).map(|i| i64::from(i / 20 == 1)).collect();
+    check("01004001021380", &|out| pfor::encode(&rare, out));
+    let outlier = [1, 2, 1, 3, 2, 1, 2, 3, 1, 2, 3, 1, 2, 1_000_000, 2, 1, 3, 2, 1, 2, 1, 3];
+    check("00024301120c0205112264818240f423c0", &|out| pfor::encode(&outlier, out));
+    check(
+        "0406fca9f1d24d62503f0207020201000002ffffffffffffffffff01020000000000f07f06ffffffffffffffffff01000c02ffffffffffffffffff01020000000000f07f06ffffffffffffffffff0100",
+        &|out| histogram::encode(&histograms()[..2], out).unwrap(),
+    );
+}

@@ -12,7 +12,7 @@ use parking_lot::{Mutex, RwLock};
 use super::{Db, Maintenance};
 use crate::block::directory::{self, Found};
 use crate::block::{Block, BlockError, BlockId};
-use crate::checkpoint::{self, Part};
+use crate::checkpoint::{self, CheckpointReport, Part};
 use crate::fs::Fs;
 use crate::head::restore::Replay;
 use crate::head::{Head, HeadOptions};
@@ -21,7 +21,7 @@ use crate::manifest::{Manifest, ManifestError};
 use crate::options::DbOptions;
 use crate::view::{View, Views};
 use crate::wal::record::Record;
-use crate::wal::{SegmentIndex, Wal, WalError, WalOptions};
+use crate::wal::{Position, SegmentIndex, Wal, WalError, WalOptions};
 
 /// Why a database could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -91,10 +91,9 @@ impl Db {
         let head = Arc::new(Head::new(head_options, state.boundary, state.max_series_ref + 1));
         let mut names = Names::default();
         let mut replay = Replay::behind(state.late_seq);
-        let mut seq = state.late_seq;
+        let mut seq = 0;
         if let Some(segment) = state.checkpoint {
-            let wal_dir = dir.join("wal");
-            let read = checkpoint::read(&*fs, &wal_dir, segment, |part| match part {
+            let found = read_checkpoint(&*fs, dir, segment, &mut |part| match part {
                 Part::Record(record) => {
                     names.take(&record);
                     // Its late rows are not in any block: they were written when it was.
@@ -102,13 +101,12 @@ impl Db {
                 }
                 Part::Chunks(state) => head.restore(state, &mut replay),
             })?;
-            seq = seq.max(read.seq);
-            report.damaged_regions += read.damaged_frames + u64::from(read.truncated);
+            seq = found.seq;
+            report.damaged_regions += found.damaged_frames + u64::from(found.truncated);
         }
-        let from = state.checkpoint.and_then(|segment| u32::try_from(segment).ok());
-        let from = SegmentIndex(from.unwrap_or(0));
-        let wal_options =
-            WalOptions { mode: options.wal_mode, first_seq: seq + 1, ..WalOptions::new(dir) };
+        let segment = state.checkpoint.and_then(|segment| u32::try_from(segment).ok());
+        let from = Position { segment: SegmentIndex(segment.unwrap_or(1)), seq: seq + 1 };
+        let wal_options = WalOptions { mode: options.wal_mode, ..WalOptions::new(dir) };
         let (wal, wal_report) =
             Wal::open(Arc::clone(&fs), wal_options, from, &mut |seq, record| {
                 names.take(&record);
@@ -152,6 +150,27 @@ impl Names {
         self.metadata.extend(record.metadata.iter().cloned());
         self.databases.extend(record.databases.iter().cloned());
     }
+}
+
+/// Reads the checkpoint at `segment`; one that is missing or has no valid header goes to the
+/// quarantine, and replay begins with what the log still has.
+fn read_checkpoint(
+    fs: &dyn Fs,
+    dir: &Path,
+    segment: u64,
+    visit: &mut dyn FnMut(Part),
+) -> io::Result<CheckpointReport> {
+    let wal = dir.join("wal");
+    match checkpoint::read(fs, &wal, segment, visit) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) if matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
+            let (path, aside) = (checkpoint::path(&wal, segment), dir.join("quarantine"));
+            fs.rename(&path, &aside.join(format!("{segment:010}.ckpt")))?;
+            fs.sync_dir(&aside)?;
+        }
+        read => return read,
+    }
+    Ok(CheckpointReport { seq: 0, damaged_frames: 1, truncated: true })
 }
 
 /// Opens the live blocks; what else is found in the directory is dealt with as the table of

@@ -174,12 +174,12 @@ impl Db {
     fn write_checkpoint(&self, maintenance: &mut Maintenance, keep: Keep) -> Result<(), StepError> {
         // What was enqueued before the cut is durable now, and its rows wait in stripes that are
         // locked until they do: applying takes each lock, so it finds them.
-        let segment = self.wal.cut()?;
-        let seq = self.wal.durable_seq();
-        self.head.apply(u16::MAX, seq);
+        let place = self.wal.cut()?;
+        let (segment, seq) = (u64::from(place.segment.0), place.seq - 1);
+        self.head.apply(u16::MAX, self.wal.durable_seq());
 
         let dir = self.dir.join("wal");
-        let mut writer = CheckpointWriter::create(&*self.fs, &dir, u64::from(segment.0), seq)?;
+        let mut writer = CheckpointWriter::create(&*self.fs, &dir, segment, seq)?;
         if keep == Keep::Series {
             self.checkpoint_series(&mut writer)?;
         }
@@ -193,12 +193,12 @@ impl Db {
         }
         writer.finish()?;
         maintenance.manifest.append(&Edit {
-            checkpoint: Some(u64::from(segment.0)),
+            checkpoint: Some(segment),
             max_series_ref: Some(self.head.next_ref()),
             ..Edit::default()
         })?;
-        self.wal.remove_before(segment)?;
-        remove_other_checkpoints(&*self.fs, &dir, u64::from(segment.0))?;
+        self.wal.remove_before(place.segment)?;
+        remove_other_checkpoints(&*self.fs, &dir, segment)?;
         Ok(())
     }
 
@@ -267,7 +267,7 @@ fn remove_other_checkpoints(fs: &dyn Fs, dir: &std::path::Path, keep: u64) -> io
     let keep = crate::checkpoint::path(dir, keep);
     for entry in fs.read_dir(dir)? {
         let path = dir.join(&entry.name);
-        if path != keep && (entry.name.ends_with(".ckpt") || entry.name.ends_with(".ckpt.tmp")) {
+        if path != keep && crate::checkpoint::is_one(&entry.name) {
             fs.remove_file(&path)?;
         }
     }

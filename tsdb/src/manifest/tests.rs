@@ -129,7 +129,7 @@ fn blocks_without_a_manifest_are_not_taken_for_an_empty_database() {
 fn the_bytes_are_frozen() {
     let mut bytes = header();
     bytes.extend(record(2, &edit(3)));
-    let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    let hex: Vec<String> = bytes.iter().map(|b| format!("{b:02x}")).collect();
     let want = concat!(
         "53424b6d616e6966",
         "01000000",
@@ -144,7 +144,7 @@ fn the_bytes_are_frozen() {
         "061e",
         "0706", // highest series ref, last seen
     );
-    assert_eq!(hex, want);
+    assert_eq!(hex.concat(), want);
 }
 
 proptest! {

@@ -5,6 +5,8 @@
 //! R4); those of a later run replace what they overlap, because the later run has decided what it
 //! recovered.
 
+#![deny(clippy::indexing_slicing)]
+
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
@@ -181,7 +183,9 @@ impl Cursor {
         };
         let skip = usize::try_from(skip).expect("inside the window");
         let len = usize::try_from(len).expect("inside the window");
-        Ok(&self.window[skip..skip + len])
+        // A disk may give less than it was asked for.
+        let inside = self.window.get(skip..).and_then(|rest| rest.get(..len));
+        inside.ok_or(io::ErrorKind::UnexpectedEof.into())
     }
 }
 

@@ -1,5 +1,7 @@
 //! A segment file and the frames in it: names, header, framing.
 
+#![deny(clippy::indexing_slicing)]
+
 use std::fmt;
 
 use super::WalMode;
@@ -108,22 +110,20 @@ impl SegmentHeader {
     /// header does not look like one of a later version.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
         let (body, sum) = bytes.split_last_chunk::<4>().ok_or(HeaderError::Damaged)?;
-        if body.len() != HEADER_BYTES - 4
-            || !body.starts_with(&MAGIC)
-            || crc(body) != u32::from_le_bytes(*sum)
-        {
+        if body.len() != HEADER_BYTES - 4 || crc(body) != u32::from_le_bytes(*sum) {
             return Err(HeaderError::Damaged);
         }
-        match body[8..10] {
-            [1, 0] => {}
-            [a, b] => return Err(HeaderError::Newer(u16::from_le_bytes([a, b]))),
-            _ => return Err(HeaderError::Damaged),
+        let mut rest = Reader::new(body.strip_prefix(&MAGIC).ok_or(HeaderError::Damaged)?);
+        let version = rest.take(2).and_then(|v| v.try_into().ok()).map(u16::from_le_bytes);
+        match version {
+            Some(VERSION) => {}
+            Some(version) => return Err(HeaderError::Newer(version)),
+            None => return Err(HeaderError::Damaged),
         }
-        let mut rest = Reader::new(&body[12..]);
         let fields = (|| {
             Some(Self {
-                mode: mode_from_number(body[10])?,
-                segment: SegmentIndex(rest.u32_le()?),
+                mode: mode_from_number(rest.u8()?)?,
+                segment: rest.u8().and_then(|_zero| rest.u32_le()).map(SegmentIndex)?,
                 run: rest.u32_le()?,
                 first_seq: rest.u64_le()?,
             })
@@ -200,6 +200,7 @@ impl FrameHeader {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test")]
 mod tests {
     use super::*;
 

@@ -243,8 +243,11 @@ impl Writer {
         }
         open.has_records = true;
         self.written += taken;
-        let last = self.pending.get(self.written - 1).expect("one record was written");
-        self.written_seq = self.written_seq.max(last.seq);
+        // A segment of copies goes again if it fails, and then what it alone holds is not written.
+        if !open.copies {
+            let last = self.pending.get(self.written - 1).expect("one record was written");
+            self.written_seq = self.written_seq.max(last.seq);
+        }
         let len = open.file.len();
         self.segments.lock().insert(open.index, SegmentInfo { len, keep: false });
         if self.buffer.capacity() > 2 * APPEND_BYTES {
@@ -269,6 +272,7 @@ impl Writer {
             self.pending_bytes -= record.bytes();
         }
         self.written = 0;
+        self.written_seq = self.written_seq.max(self.durable_seq);
         Ok(())
     }
 

@@ -217,6 +217,7 @@ fn explore(mode: WalMode, sabotage: impl Fn(&SimFs)) -> (u64, Option<String>) {
 #[test]
 fn every_acked_record_survives_a_power_cut_at_any_operation() {
     let (states, wrong) = explore(WalMode::EveryWrite, |_| {});
+    println!("{states} states");
     assert_eq!(wrong, None);
     assert!(states > 500, "{states}");
 }
@@ -224,6 +225,7 @@ fn every_acked_record_survives_a_power_cut_at_any_operation() {
 #[test]
 fn the_interval_modes_lose_a_suffix_and_nothing_that_was_synced() {
     let (states, wrong) = explore(WalMode::Periodic, |_| {});
+    println!("{states} states");
     assert_eq!(wrong, None);
     assert!(states > 300, "{states}");
 }

@@ -102,18 +102,31 @@ fn a_process_that_dies_read_only_loses_nothing_acked() {
         for (op, error) in KINDS.into_iter().take(6) {
             for nth in 0..12 {
                 let fs = SimFs::new(nth);
-                let (wal, ..) = open(&fs, &options(mode));
+                let options = WalOptions { max_unsynced_bytes: 4000, ..options(mode) };
+                let (wal, ..) = open(&fs, &options);
                 let (mut sent, mut rng) = (Vec::new(), Rng::new(nth));
-                if op != Op::Sync || mode == WalMode::EveryWrite {
-                    fs.fail(Fault::sticky(op, nth, error));
-                }
+                fs.fail(Fault::sticky(op, nth, error));
                 let acked = write_all(&wal, mode, &mut sent, 30, &mut rng);
                 let what = format!("{mode:?} {op:?} {error:?} {nth}");
                 let after = fs.crash(CrashPolicy::KeepAll, nth);
-                check(&after, &options(mode), &sent, acked, &what);
+                check(&after, &options, &sent, acked, &what);
             }
         }
     }
+}
+
+#[test]
+fn a_record_that_only_a_failed_segment_held_is_not_acked_as_written() {
+    let fs = SimFs::new(1);
+    let options = options(WalMode::Periodic);
+    let (wal, ..) = open(&fs, &options);
+    write(&wal, 0, 10, WalMode::Periodic).unwrap();
+    // The next record fails, and the segment that is made in its place cannot be synced.
+    fs.fail(Fault::once(Op::Append, 0, FaultError::Io));
+    fs.fail(Fault::sticky(Op::Sync, 0, FaultError::Io));
+    assert!(write(&wal, 1, 20, WalMode::Periodic).is_err());
+    assert_eq!((wal.written_seq(), wal.durable_seq()), (1, 0));
+    check(&fs.crash(CrashPolicy::KeepAll, 0), &options, &[10, 20], 1, "the first was acked");
 }
 
 #[test]

@@ -197,6 +197,14 @@ impl<'q> OneToMany<'q> {
             return Ok(());
         }
         let matching = &self.binary.matching;
+        if matching.card == Cardinality::OneToOne {
+            // Also where a comparison will filter the pair out.
+            let matched = results.matched.get_or_insert_with(|| Bits::empty(self.steps));
+            if matched.intersects(steps) {
+                return Err(self.multiple_matches());
+            }
+            matched.union(steps);
+        }
         let mut labels = result_labels(self.binary.op, matching, &many.labels, &one.labels);
         let mut drop_name = many.drop_name && !changes_metric(self.binary.op);
         if self.binary.return_bool {
@@ -214,14 +222,6 @@ impl<'q> OneToMany<'q> {
         if !fresh.any() {
             state.recycle(fresh);
             return Ok(());
-        }
-        if matching.card == Cardinality::OneToOne {
-            let matched = results.matched.get_or_insert_with(|| Bits::empty(self.steps));
-            let occupied = fresh.occupied();
-            if matched.intersects(&occupied) {
-                return Err(self.multiple_matches());
-            }
-            matched.union(&occupied);
         }
         state.hold_row(&mut self.held, &fresh)?;
         match results.rows.iter_mut().find(|r| r.labels == fresh.labels) {
@@ -263,11 +263,7 @@ impl<'q> OneToMany<'q> {
 
 impl Stage for OneToMany<'_> {
     fn push(&mut self, row: Row, _: &mut Vec<Row>, state: &mut State) -> Result<(), QueryError> {
-        if self.right.is_some() {
-            self.add_one(row, state)
-        } else {
-            self.push_many(row, state)
-        }
+        if self.right.is_some() { self.add_one(row, state) } else { self.push_many(row, state) }
     }
 
     fn finish(&mut self, out: &mut Vec<Row>, state: &mut State) -> Result<(), QueryError> {

@@ -9,7 +9,7 @@ use super::disk::{Disk, FileNode, Node, Rng};
 pub enum CrashPolicy {
     /// All of it is gone.
     DropUnsynced,
-    /// All of it is there: a crash of the process alone.
+    /// All of it is there, even what a failed sync lost: a crash of the process alone.
     KeepAll,
     /// Names are there; of each file's content every sector of so many bytes is new, old or zeros
     /// on its own, and the length is any that it had.
@@ -74,7 +74,8 @@ fn content(file: &FileNode, policy: CrashPolicy, rng: &mut Rng) -> Vec<u8> {
     let new = file.written_back();
     match policy {
         CrashPolicy::DropUnsynced => file.durable.clone(),
-        CrashPolicy::KeepAll | CrashPolicy::LoseNames => new,
+        CrashPolicy::KeepAll => file.data.clone(),
+        CrashPolicy::LoseNames => new,
         CrashPolicy::Tear { sector } => tear(file, &new, sector, rng),
         CrashPolicy::ZeroTail => {
             let mut zeros = file.durable[..file.common.min(file.durable.len())].to_vec();

@@ -1,5 +1,7 @@
 //! Histogram rows, one after the other.
 
+#![deny(clippy::indexing_slicing)]
+
 use std::sync::Arc;
 
 use model::{CounterResetHint, FloatHistogram, HistogramValue, IntHistogram, Span};

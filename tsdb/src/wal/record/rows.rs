@@ -1,5 +1,7 @@
 //! Float rows as columns: tags of values, runs of refs, runs of time steps, bytes of values.
 
+#![deny(clippy::indexing_slicing)]
+
 use super::{Corrupt, Rows, SeriesRef, corrupt};
 use crate::encoding::varint::{Reader, put_i64, put_u64, unzigzag, zigzag};
 
@@ -55,6 +57,7 @@ pub(super) fn decode(input: &mut Reader<'_>) -> Result<Rows, Corrupt> {
 
 /// Runs of refs that stay equal or rise by one: `length << 1 | step`, then the difference of the
 /// first to the ref before it.
+#[expect(clippy::indexing_slicing, reason = "places in what is being encoded, not read")]
 fn encode_refs(refs: &[SeriesRef], out: &mut Vec<u8>) {
     let mut rest = refs;
     let mut before = 0_u64;
@@ -87,6 +90,7 @@ fn decode_refs(input: &mut Reader<'_>, n: usize, refs: &mut Vec<SeriesRef>) -> O
 }
 
 /// The first time, then runs of equal differences: a request with one time for all rows is one run.
+#[expect(clippy::indexing_slicing, reason = "places in what is being encoded, not read")]
 fn encode_times(times: &[i64], out: &mut Vec<u8>) {
     let [first, ..] = times else { return };
     put_i64(out, *first);
@@ -150,6 +154,7 @@ fn num_bytes(v: u64) -> u8 {
     u8::try_from(bits.div_ceil(8)).unwrap_or(8)
 }
 
+#[expect(clippy::indexing_slicing, reason = "places in what is being encoded, not read")]
 fn encode_values(values: &[f64], tags_at: usize, out: &mut Vec<u8>) {
     // Most values take up to eight bytes; the loop then never grows the vector.
     out.reserve(values.len() * 8);

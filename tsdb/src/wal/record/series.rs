@@ -1,6 +1,8 @@
 //! Series definitions: labels in the order of the record, each label told relative to the label
 //! set before it, because the series of one target share most of their labels.
 
+#![deny(clippy::indexing_slicing)]
+
 use std::iter::Peekable;
 
 use model::Labels;
