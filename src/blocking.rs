@@ -104,13 +104,11 @@ impl Pool {
             drop(permit);
             result
         });
-        match done.await {
-            Ok(Ok(result)) => Ok(result),
-            Ok(Err(_)) | Err(_) => {
-                self.panics.fetch_add(1, Ordering::Relaxed);
-                Err(Shed::Panicked)
-            }
+        if let Ok(Ok(result)) = done.await {
+            return Ok(result);
         }
+        self.panics.fetch_add(1, Ordering::Relaxed);
+        Err(Shed::Panicked)
     }
 }
 

@@ -275,9 +275,14 @@ impl Config {
 
     /// The effective settings as a YAML document; nothing in it is secret so far.
     pub(crate) fn yaml(&self) -> String {
-        KEYS.iter()
-            .map(|key| format!("{}: {}\n", key.name(), yaml_scalar(&key.get(self))))
-            .collect()
+        let mut out = String::new();
+        for key in KEYS {
+            out.push_str(&key.name());
+            out.push_str(": ");
+            out.push_str(&yaml_scalar(&key.get(self)));
+            out.push('\n');
+        }
+        out
     }
 }
 

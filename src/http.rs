@@ -392,7 +392,7 @@ async fn dispatch(cx: &Context, endpoint: Endpoint, body: Incoming) -> Result<Re
         Endpoint::RemoteWrite => prom_write::write(cx, body).await,
         Endpoint::LineWrite => influx::write(cx, body).await,
         Endpoint::InfluxQuery => influx::query(cx, &cx.params(body).await?).await,
-        Endpoint::Ping => influx::ping(&cx.url_params()?),
+        Endpoint::Ping => Ok(influx::ping(&cx.url_params()?)),
         Endpoint::InfluxReady => Ok(influx::ready(cx)),
         Endpoint::Health => Ok(influx::health(cx)),
         Endpoint::Healthy => Ok(admin::healthy()),

@@ -131,7 +131,7 @@ struct ClockWatch {
 
 /// A step forward that counts as a jump, and how long deletions rest after one.
 const JUMP_MS: i64 = 3_600_000;
-const REST: Duration = Duration::from_secs(600);
+const REST: Duration = Duration::from_mins(10);
 
 impl ClockWatch {
     fn new(now_ms: i64) -> Self {

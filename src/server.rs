@@ -141,12 +141,11 @@ async fn next_connection(
     gate: &Gate,
     listener: &TcpListener,
 ) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = match gate.permits.clone().try_acquire_owned() {
-        Ok(permit) => permit,
-        Err(_) => {
-            app.metrics.limit_exceeded("connections");
-            gate.permits.clone().acquire_owned().await.expect("nobody closes the gate")
-        }
+    let permit = if let Ok(permit) = gate.permits.clone().try_acquire_owned() {
+        permit
+    } else {
+        app.metrics.limit_exceeded("connections");
+        gate.permits.clone().acquire_owned().await.expect("nobody closes the gate")
     };
     let (stream, address) = listener.accept().await?;
     Ok((stream, address, permit))

@@ -102,7 +102,8 @@ impl Value for ByteSize {
     }
 
     fn print(&self) -> String {
-        let unit = SIZE_UNITS[..4].iter().rev().find(|(_, u)| self.0 >= *u && self.0 % u == 0);
+        let unit =
+            SIZE_UNITS[..4].iter().rev().find(|(_, u)| self.0 >= *u && self.0.is_multiple_of(*u));
         match unit {
             Some((name, unit)) => format!("{}{name}", self.0 / unit),
             None => self.0.to_string(),

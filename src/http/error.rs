@@ -103,9 +103,9 @@ impl Failure {
             | Self::BadBody(_)
             | Self::Rejected(_)
             | Self::RejectedLines { .. } => StatusCode::BAD_REQUEST,
-            Self::Execution(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Unprocessable(_) if door == Door::InfluxV2 => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Unprocessable(_) => StatusCode::BAD_REQUEST,
+            // The 1.x and 3 doors know no 422.
+            Self::Unprocessable(_) if door != Door::InfluxV2 => StatusCode::BAD_REQUEST,
+            Self::Execution(_) | Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Canceled(_) => StatusCode::from_u16(499).expect("a valid status"),
             Self::Timeout(_) | Self::ReadOnly(_) | Self::NotReady { .. } | Self::Busy { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE

@@ -90,7 +90,7 @@ impl Json {
     /// Appends a finite float as Go's encoder does: the time of a scalar, or a statistic.
     pub(super) fn float(&mut self, v: f64) -> &mut Self {
         let size = v.abs();
-        if size != 0.0 && (size < 1e-6 || size >= 1e21) {
+        if size != 0.0 && !(1e-6..1e21).contains(&size) {
             let mut text = number::format_e(v);
             // Go shortens e-09 to e-9 here, and only here.
             if let Some(at) = text.find("e-0") {

@@ -102,7 +102,9 @@ fn parse_rfc3339(text: &str) -> Option<i64> {
     let is = |at: usize, b: u8| (bytes.get(at) == Some(&b)).then_some(());
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    (is(4, b'-')?, is(7, b'-')?, is(10, b'T')?, is(13, b':')?, is(16, b':')?);
+    for (at, b) in [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')] {
+        is(at, b)?;
+    }
     if hour > 23 || minute > 59 || second > 59 || day < 1 || day > days_in(year, month)? {
         return None;
     }

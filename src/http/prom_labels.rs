@@ -206,7 +206,9 @@ async fn read(
     Ok(Reply::json(deadline.over(call).await??))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn failure(e: ReadError) -> Failure {
+    let text = e.to_string();
     match e {
         ReadError::Interrupted(model::Interrupted::TimedOut) => {
             Failure::Timeout("request timed out".to_owned())
@@ -215,7 +217,7 @@ fn failure(e: ReadError) -> Failure {
             Failure::Canceled("request was canceled".to_owned())
         }
         ReadError::OverBudget(e) => super::body::over_budget(e),
-        ReadError::Corrupt(_) | ReadError::Io(_) => Failure::Internal(e.to_string()),
+        ReadError::Corrupt(_) | ReadError::Io(_) => Failure::Internal(text),
     }
 }
 

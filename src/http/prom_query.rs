@@ -118,6 +118,7 @@ fn parsed(cx: &Context, params: &Params) -> Result<Ast, String> {
     promql::parse(params.get("query"), &parse_options(&cx.config)).map_err(|e| e.to_string())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn failure(e: QueryError) -> Failure {
     let text = e.to_string();
     match e {

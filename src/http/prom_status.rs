@@ -64,7 +64,7 @@ pub(super) fn empty(what: Empty, params: &Params) -> Result<Reply, Failure> {
 
 pub(super) fn page(cx: &Context, page: Page, params: &Params) -> Result<Reply, Failure> {
     Ok(match page {
-        Page::BuildInfo => success(|json| build_info(json)),
+        Page::BuildInfo => success(build_info),
         Page::RuntimeInfo => success(|json| runtime_info(cx, json)),
         Page::Config => success(|json| {
             json.raw("{\"yaml\":").string(&cx.config.yaml()).raw("}");

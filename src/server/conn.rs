@@ -7,6 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt as _;
@@ -44,23 +45,25 @@ pub(super) async fn serve(app: &Arc<App>, mut stream: TcpStream, stop: watch::Re
     });
     let limits = Limits::of(&config);
     if is_h2 {
-        let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(u32::try_from(config.http2_streams).unwrap_or(u32::MAX))
             .max_header_list_size(u32::try_from(config.max_header_bytes.0).unwrap_or(u32::MAX))
             .keep_alive_interval(config.http2_ping_interval.duration())
             .keep_alive_timeout(config.http2_ping_interval.duration())
             .serve_connection(io, service);
-        watch_over(app, &pulse, limits, stop, connection, |c| c.graceful_shutdown()).await;
+        watch_over(app, &pulse, limits, stop, connection, http2::Connection::graceful_shutdown)
+            .await;
     } else {
-        let connection = hyper::server::conn::http1::Builder::new()
+        let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             // The pulse has two limits instead, one for idle time and one for the header block.
             .header_read_timeout(None)
             .max_headers(usize::try_from(config.max_headers).unwrap_or(usize::MAX))
             .max_header_size(max_head)
             .serve_connection(io, service);
-        watch_over(app, &pulse, limits, stop, connection, |c| c.graceful_shutdown()).await;
+        watch_over(app, &pulse, limits, stop, connection, http1::Connection::graceful_shutdown)
+            .await;
     }
 }
 

@@ -77,7 +77,7 @@ fn a_body_over_the_limit_is_refused_by_its_length_alone() {
 fn long_heads_and_uris_are_refused() {
     let server = Server::start(&[]);
     let huge = "x".repeat(40_000);
-    let many: String = (0..70).map(|i| format!("X-{i}: 1\r\n")).collect();
+    let many = "X-1: 1\r\n".repeat(70);
     let long_uri = format!("/api/v1/query?query={}", "1".repeat(17_000));
     for (head, want) in [
         (format!("GET / HTTP/1.1\r\nHost: a\r\nX: {huge}\r\n\r\n"), 431),

@@ -1,5 +1,6 @@
 //! A server under test and the sockets to it.
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -157,7 +158,7 @@ impl Peer {
             head.push_str("\r\n");
         }
         if method == "POST" || method == "PUT" || !body.is_empty() {
-            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+            let _ = write!(head, "Content-Length: {}\r\n", body.len());
         }
         head.push_str("\r\n");
         self.send(&[head.as_bytes(), body].concat());
@@ -201,7 +202,7 @@ impl Peer {
     }
 
     fn read_more(&mut self) -> bool {
-        let mut buf = [0; 65536];
+        let mut buf = [0; 4096];
         let n = self.stream.read(&mut buf).unwrap();
         self.seen.extend_from_slice(&buf[..n]);
         n > 0

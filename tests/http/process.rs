@@ -1,3 +1,4 @@
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -45,7 +46,6 @@ fn a_taken_port_and_an_open_directory_end_with_1() {
     let (code, text) = run(&[&bind, "--data-dir", data.to_str().unwrap()]);
     assert!(code == Some(1) && text.contains("cannot listen on"), "{text}");
 
-    use std::os::unix::fs::PermissionsExt as _;
     std::fs::create_dir(&data).unwrap();
     std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o777)).unwrap();
     let (code, text) = run(&["--bind=127.0.0.1:0", "--data-dir", data.to_str().unwrap()]);

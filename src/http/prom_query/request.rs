@@ -33,6 +33,7 @@ pub(in crate::http) fn time_or(params: &Params, name: &str, default: i64) -> Res
 
 /// The steps of a range query.
 #[derive(Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "units end a name")]
 pub(super) struct Range {
     pub(super) start_ms: i64,
     pub(super) end_ms: i64,

@@ -127,6 +127,7 @@ impl Drop for RequestGuard {
 
 /// How long a connection may do what it does, ms.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_field_names, reason = "units end a name")]
 pub(super) struct Limits {
     idle_ms: i64,
     head_ms: i64,
