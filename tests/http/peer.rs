@@ -208,6 +208,17 @@ impl Peer {
         n > 0
     }
 
+    /// Whether the server answers on this connection, or closes it.
+    pub(crate) fn is_served(&mut self) -> bool {
+        let sent = self.stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: a\r\n\r\n");
+        if sent.is_err() || self.is_closed() {
+            return false;
+        }
+        // One byte of the answer went into finding out.
+        self.seen.insert(0, b'H');
+        self.answer().status == 200
+    }
+
     /// Whether the server closes the connection without another byte.
     pub(crate) fn is_closed(&mut self) -> bool {
         if !self.seen.is_empty() {
