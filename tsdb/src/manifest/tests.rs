@@ -3,6 +3,7 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::*;
+use crate::fs::sim::SimFs;
 use crate::fs::std::StdFs;
 
 fn open(dir: &Path) -> Result<Manifest, ManifestError> {
@@ -39,8 +40,9 @@ fn states(n: u64) -> Vec<State> {
 
 #[test]
 fn what_was_appended_is_there_after_reopening() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut manifest = open(dir.path()).unwrap();
+    let disk = SimFs::new(1);
+    let open = || Manifest::open(Arc::new(disk.clone()), Path::new("/")).unwrap();
+    let mut manifest = open();
     assert_eq!(manifest.state(), &State::default());
     // Far enough that the file is written anew on the way.
     let num = MAX_RECORDS + 5;
@@ -51,7 +53,7 @@ fn what_was_appended_is_there_after_reopening() {
     }
     assert!(manifest.num_records < 10);
     drop(manifest);
-    assert_eq!(open(dir.path()).unwrap().state(), &want[want.len() - 1]);
+    assert_eq!(open().state(), &want[want.len() - 1]);
 }
 
 #[test]
