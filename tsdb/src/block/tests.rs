@@ -4,8 +4,11 @@ use std::fs;
 use model::{HistogramValue, IntHistogram, MatchOp, STALE_NAN, SeriesBuf};
 use proptest::prelude::*;
 
+use super::directory::Found;
 use super::*;
+use crate::fs::sim::{CrashPolicy, SimFs};
 use crate::fs::std::StdFs;
+use crate::manifest::{Edit, Manifest};
 
 /// What a series holds, by bits.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -21,13 +24,22 @@ fn write(dir: &Path, model: &Model) -> BlockMeta {
 }
 
 fn write_as(dir: &Path, model: &Model, meta: BlockMeta) -> BlockMeta {
-    let mut writer = BlockWriter::create(Arc::new(StdFs), dir, meta).unwrap();
+    write_to(Arc::new(StdFs), dir, model, meta).unwrap()
+}
+
+fn write_to(
+    fs: Arc<dyn Fs>,
+    dir: &Path,
+    model: &Model,
+    meta: BlockMeta,
+) -> Result<BlockMeta, BlockError> {
+    let mut writer = BlockWriter::create(fs, dir, meta)?;
     for (labels, samples) in model {
         let times: Vec<i64> = samples.floats.iter().map(|(t, _)| *t).collect();
         let values: Vec<f64> = samples.floats.iter().map(|(_, v)| f64::from_bits(*v)).collect();
-        writer.add_series(labels, &times, &values, &samples.histograms).unwrap();
+        writer.add_series(labels, &times, &values, &samples.histograms)?;
     }
-    writer.finish().unwrap()
+    writer.finish()
 }
 
 fn open(dir: &Path, meta: &BlockMeta) -> Result<Arc<Block>, BlockError> {
@@ -297,9 +309,9 @@ proptest! {
         from in 0..3_000_000_i64, len in 0..3_000_000_i64,
         tests in proptest::collection::vec(("[abcd]", "[abx]{0,2}", 0..4_usize), 0..3),
     ) {
-        let dir = tempfile::tempdir().unwrap();
-        let meta = write(dir.path(), &model);
-        let block = open(dir.path(), &meta).unwrap();
+        let (disk, id) = (SimFs::new(1), BlockId::new(1, 1));
+        write_to(Arc::new(disk.clone()), Path::new("/"), &model, BlockMeta::new(id)).unwrap();
+        let block = Block::open(&disk, &Path::new("/").join(id.to_string())).unwrap();
         block.verify().unwrap();
         let mint = 1_700_000_000_000 + from;
         for (mint, maxt) in [(i64::MIN, i64::MAX), (mint, mint + len)] {
@@ -348,4 +360,69 @@ fn many_series_span_many_pages() {
     let values = resolve::label_values(&*block, "instance", None).unwrap();
     assert_eq!((values.len(), values.is_sorted()), (100, true));
     assert_eq!(resolve::label_names(&*block, None).unwrap(), ["__name__", "id", "instance"]);
+}
+
+/// Publishes a block and replaces it by a second, with the power cut at every operation.
+#[test]
+fn a_power_cut_at_any_operation_leaves_a_listed_block_whole() {
+    let dir = Path::new("/db");
+    let model = small();
+    let ids = [BlockId::new(1, 1), BlockId::new(2, 2)];
+    let run = |fs: &SimFs, acknowledged: &mut Option<BlockId>| -> Option<()> {
+        let shared: Arc<dyn Fs> = Arc::new(fs.clone());
+        let mut manifest = Manifest::open(Arc::clone(&shared), dir).ok()?;
+        for (n, id) in ids.into_iter().enumerate() {
+            write_to(Arc::clone(&shared), dir, &model, BlockMeta::new(id)).ok()?;
+            let remove = ids[..n].to_vec();
+            manifest.append(&Edit { add: vec![id], remove, ..Edit::default() }).ok()?;
+            *acknowledged = Some(id);
+            if let Some(old) = ids[..n].last() {
+                directory::delete(fs, dir, *old).ok()?;
+            }
+        }
+        Some(())
+    };
+    let start = || {
+        let fs = SimFs::new(1);
+        fs.create_dir(dir).unwrap();
+        fs.sync_dir(Path::new("/")).unwrap();
+        fs
+    };
+    let whole = start();
+    run(&whole, &mut None).unwrap();
+    let (mut states, num_ops) = (0, whole.ops());
+    for op in start().ops() + 1..=num_ops {
+        for (seed, policy) in (0..).zip(CrashPolicy::ALL.into_iter().cycle().take(14)) {
+            let (fs, mut acknowledged) = (start(), None);
+            fs.crash_at(op);
+            assert!(run(&fs, &mut acknowledged).is_none());
+            let after = fs.crash(policy, seed);
+            let shared: Arc<dyn Fs> = Arc::new(after.clone());
+            let manifest = Manifest::open(shared, dir).unwrap();
+            let live = &manifest.state().blocks;
+            let context = format!("op {op}, {policy:?}, seed {seed}: {live:?}");
+            if let Some(id) = acknowledged {
+                assert!(live.iter().any(|found| *found >= id), "{context}");
+            }
+            assert!(live.len() <= 1, "{context}");
+            for found in directory::compare(&after.read_dir(dir).unwrap(), live) {
+                match found {
+                    Found::Live(id) => {
+                        let block = Block::open(&after, &dir.join(id.to_string())).expect(&context);
+                        block.verify().expect(&context);
+                        let all = read_all(&block, i64::MIN, i64::MAX).unwrap();
+                        assert!(all == clipped(&model, i64::MIN, i64::MAX), "{context}");
+                    }
+                    Found::Missing(id) => panic!("{id} is lost: {context}"),
+                    Found::NotLive(id) => {
+                        directory::quarantine(&after, dir, id, &dir.join("quarantine")).unwrap();
+                    }
+                    Found::Rest(name) => directory::remove(&after, dir, &name).unwrap(),
+                    Found::Foreign(_) => {}
+                }
+            }
+            states += 1;
+        }
+    }
+    assert!(states > 300, "{states}");
 }

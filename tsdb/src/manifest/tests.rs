@@ -1,12 +1,27 @@
-use std::fs;
-
 use proptest::prelude::*;
 
 use super::*;
-use crate::fs::std::StdFs;
+use crate::fs::sim::SimFs;
 
-fn open(dir: &Path) -> Result<Manifest, ManifestError> {
-    Manifest::open(Arc::new(StdFs), dir)
+fn disk() -> SimFs {
+    SimFs::new(1)
+}
+
+fn open(disk: &SimFs) -> Result<Manifest, ManifestError> {
+    Manifest::open(Arc::new(disk.clone()), Path::new("/"))
+}
+
+fn path() -> PathBuf {
+    Path::new("/").join(FILE_NAME)
+}
+
+/// The file's content.
+fn content(disk: &SimFs) -> Vec<u8> {
+    disk.read(&path()).unwrap()
+}
+
+fn set_content(disk: &SimFs, bytes: &[u8]) {
+    disk.edit(&path(), |content| bytes.clone_into(content)).unwrap();
 }
 
 fn id(n: u64) -> BlockId {
@@ -39,8 +54,8 @@ fn states(n: u64) -> Vec<State> {
 
 #[test]
 fn what_was_appended_is_there_after_reopening() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut manifest = open(dir.path()).unwrap();
+    let disk = disk();
+    let mut manifest = open(&disk).unwrap();
     assert_eq!(manifest.state(), &State::default());
     // Far enough that the file is written anew on the way.
     let num = MAX_RECORDS + 5;
@@ -51,52 +66,50 @@ fn what_was_appended_is_there_after_reopening() {
     }
     assert!(manifest.num_records < 10);
     drop(manifest);
-    assert_eq!(open(dir.path()).unwrap().state(), &want[want.len() - 1]);
+    assert_eq!(open(&disk).unwrap().state(), &want[want.len() - 1]);
 }
 
 #[test]
 fn a_torn_end_loses_only_what_was_not_acknowledged() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut manifest = open(dir.path()).unwrap();
-    let path = dir.path().join(FILE_NAME);
+    let disk = disk();
+    let mut manifest = open(&disk).unwrap();
     manifest.append(&edit(1)).unwrap();
-    let acknowledged = fs::read(&path).unwrap().len();
+    let acknowledged = content(&disk).len();
     manifest.append(&edit(2)).unwrap();
     drop(manifest);
-    let good = fs::read(&path).unwrap();
+    let good = content(&disk);
     let want = states(3);
     for len in acknowledged..=good.len() {
         for zeros in [0, 4096] {
             let mut bytes = good[..len].to_vec();
             bytes.resize(len + zeros, 0);
-            fs::write(&path, &bytes).unwrap();
-            let mut manifest = open(dir.path()).unwrap();
+            set_content(&disk, &bytes);
+            let mut manifest = open(&disk).unwrap();
             let state = manifest.state().clone();
             let copies_end = acknowledged + (good.len() - acknowledged) / 2;
             assert_eq!(state, want[if len >= copies_end { 2 } else { 1 }], "{len}");
             manifest.append(&edit(3)).unwrap();
             let state = manifest.state().clone();
-            assert_eq!(open(dir.path()).unwrap().state(), &state, "repaired before appending");
+            assert_eq!(open(&disk).unwrap().state(), &state, "repaired before appending");
         }
     }
 }
 
 #[test]
 fn a_flipped_bit_costs_nothing_and_a_lost_record_is_noticed() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut manifest = open(dir.path()).unwrap();
+    let disk = disk();
+    let mut manifest = open(&disk).unwrap();
     for n in 1..=3 {
         manifest.append(&edit(n)).unwrap();
     }
     drop(manifest);
-    let path = dir.path().join(FILE_NAME);
-    let good = fs::read(&path).unwrap();
+    let good = content(&disk);
     let want = states(3);
     for bit in 0..good.len() * 8 {
         let mut bytes = good.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
-        fs::write(&path, &bytes).unwrap();
-        match open(dir.path()) {
+        set_content(&disk, &bytes);
+        match open(&disk) {
             Ok(manifest) => assert_eq!(manifest.state(), &want[3], "bit {bit}"),
             Err(ManifestError::Corrupt { .. } | ManifestError::Version { .. }) => {
                 assert!(bit / 8 < HEADER_LEN, "bit {bit}");
@@ -109,20 +122,20 @@ fn a_flipped_bit_costs_nothing_and_a_lost_record_is_noticed() {
     let at = good.windows(second.len()).position(|w| w == second).unwrap();
     let mut bytes = good.clone();
     bytes[at..at + 2 * second.len()].fill(0xff);
-    fs::write(&path, &bytes).unwrap();
-    let err = open(dir.path()).unwrap_err();
+    set_content(&disk, &bytes);
+    let err = open(&disk).unwrap_err();
     assert!(matches!(err, ManifestError::Corrupt { .. }), "{err}");
     for len in 0..HEADER_LEN + 10 {
-        fs::write(&path, &good[..len]).unwrap();
-        assert!(matches!(open(dir.path()), Err(ManifestError::Corrupt { .. })), "{len}");
+        set_content(&disk, &good[..len]);
+        assert!(matches!(open(&disk), Err(ManifestError::Corrupt { .. })), "{len}");
     }
 }
 
 #[test]
 fn blocks_without_a_manifest_are_not_taken_for_an_empty_database() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::create_dir(dir.path().join(id(1).to_string())).unwrap();
-    assert!(matches!(open(dir.path()), Err(ManifestError::Missing { .. })));
+    let disk = disk();
+    disk.create_dir(&Path::new("/").join(id(1).to_string())).unwrap();
+    assert!(matches!(open(&disk), Err(ManifestError::Missing { .. })));
 }
 
 #[test]
