@@ -79,7 +79,7 @@ pub(crate) fn build<'q>(
             }
             let span = reach.span(&references);
             let set = selector::select(query, *selector, inner, span, range_ms, state)?;
-            Box::new(Stored::new(set))
+            Box::new(Stored { detect_resets: facts.counts_only, ..Stored::new(set) })
         }
         Expr::Subquery(inner) => {
             Box::new(subquery::build(query, inner, facts, &references, state)?)
@@ -97,6 +97,8 @@ pub(crate) struct Stored {
     /// The floats without stale markers, where there were some.
     clean: Option<(Vec<i64>, Vec<f64>)>,
     histograms: Vec<TimedHistogram>,
+    /// See the instant selector.
+    detect_resets: bool,
     held: Held,
 }
 
@@ -108,6 +110,7 @@ impl Stored {
             buf: SeriesBuf::new(),
             clean: None,
             histograms: Vec::new(),
+            detect_resets: false,
             held: Held::default(),
         }
     }
@@ -119,7 +122,13 @@ impl Stored {
         });
         self.histograms.clear();
         let live = self.buf.histograms().iter().filter(|(_, h): &&(i64, HistogramValue)| !h.is_stale());
-        self.histograms.extend(live.map(|(t, h)| (*t, h.to_float())));
+        for (t, h) in live {
+            let mut h = h.to_float();
+            if self.detect_resets {
+                h = selector::with_reset_hint(h, self.histograms.last().map(|(_, h)| &**h));
+            }
+            self.histograms.push((*t, h));
+        }
     }
 }
 

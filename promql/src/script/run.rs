@@ -1,9 +1,7 @@
 //! Running the commands of a script.
 
-use model::Labels;
-
 use super::command::{self, At, Command, Eval, Load, Pattern, Want, timed};
-use super::series::Item;
+use super::series::{self, Item, SeriesLine};
 use super::{compare, nhcb, pin};
 use crate::annotations::Severity;
 use crate::ast::Ast;
@@ -41,6 +39,37 @@ pub fn run(text: &str) -> Vec<Case> {
     command::parse(text).into_iter().filter_map(|command| runner.command(command)).collect()
 }
 
+/// Appends the values of one line of series notation (`metric{label="x"} 1 2+3x4`) to `storage`,
+/// the first at `start_ms`, the others `gap_ms` apart.
+///
+/// # Errors
+/// What is wrong with the line, or which value was refused.
+pub fn load(
+    storage: &mut TestStorage,
+    line: &str,
+    start_ms: i64,
+    gap_ms: i64,
+) -> Result<(), String> {
+    append(storage, &series::parse(line)?, start_ms, gap_ms)
+}
+
+fn append(
+    storage: &mut TestStorage,
+    line: &SeriesLine,
+    start_ms: i64,
+    gap_ms: i64,
+) -> Result<(), String> {
+    let labels = &line.labels;
+    for (t_ms, item) in timed(line, start_ms, gap_ms) {
+        match item {
+            Item::Float(v) => storage.append(labels, t_ms, *v),
+            Item::Histogram(h) => storage.append_histogram(labels, t_ms, (**h).clone()),
+        }
+        .map_err(|e| format!("{labels} @{t_ms}: {e}"))?;
+    }
+    Ok(())
+}
+
 struct Runner {
     storage: TestStorage,
     engine: Engine,
@@ -67,9 +96,7 @@ impl Runner {
 
     fn load(&mut self, load: &Load) -> Result<(), String> {
         for line in &load.series {
-            for (t_ms, item) in timed(line, 0, load.gap_ms) {
-                self.append(&line.labels, t_ms, item)?;
-            }
+            append(&mut self.storage, line, 0, load.gap_ms)?;
         }
         if load.nhcb {
             for ((labels, i), h) in nhcb::convert(&load.series)? {
@@ -79,14 +106,6 @@ impl Runner {
             }
         }
         Ok(())
-    }
-
-    fn append(&mut self, labels: &Labels, t_ms: i64, item: &Item) -> Result<(), String> {
-        match item {
-            Item::Float(v) => self.storage.append(labels, t_ms, *v),
-            Item::Histogram(h) => self.storage.append_histogram(labels, t_ms, (**h).clone()),
-        }
-        .map_err(|e| format!("{labels} @{t_ms}: {e}"))
     }
 
     fn eval(&self, eval: &Eval) -> Result<(), String> {
