@@ -1,11 +1,17 @@
-//! Logarithms, powers and scaling by powers of two with the roundings of Go's `math` package, whose
-//! last bits are visible in answers. The methods are those of FreeBSD's msun (fdlibm); other
-//! elementary functions are those of the platform.
+//! Elementary functions with the roundings of Go's `math` package, whose last bits are visible in
+//! answers. Logarithms and powers of two are by the methods of FreeBSD's msun (fdlibm).
+
 #![expect(
     clippy::excessive_precision,
     clippy::many_single_char_names,
     reason = "constants and names as the method is published"
 )]
+
+mod hyperbolic;
+mod trig;
+
+pub use hyperbolic::{acosh, asinh, atanh, cosh, exp, sinh, tanh};
+pub use trig::{acos, asin, atan, atan2, cos, sin, tan};
 
 /// High and low part of the natural logarithm of 2.
 const LN2_HIGH: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
@@ -96,7 +102,7 @@ pub fn log2(x: f64) -> f64 {
 
 /// The logarithm to base 10.
 pub fn log10(x: f64) -> f64 {
-    log2(x) * (std::f64::consts::LN_2 / std::f64::consts::LN_10)
+    ln(x) * std::f64::consts::LOG10_E
 }
 
 /// `e^(high - low) * 2^k` for a small difference.
@@ -169,7 +175,7 @@ pub fn pow(x: f64, y: f64) -> f64 {
             rest -= 1.0;
             whole += 1.0;
         }
-        answer = (rest * ln(x)).exp();
+        answer = exp(rest * ln(x));
     }
     let (mut square, mut square_exponent) = split(x.abs());
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 2^63")]
@@ -201,7 +207,7 @@ pub fn pow(x: f64, y: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::float_cmp, reason = "exact values")]
+    #![expect(clippy::float_cmp, clippy::unreadable_literal, reason = "golden values")]
     use super::*;
     use proptest::prelude::*;
 
@@ -228,7 +234,134 @@ mod tests {
         }
     }
 
+    #[test]
+    fn answers_have_the_last_bit_of_prometheus() {
+        for (name, x, want) in [
+            ("ln", 92322.46774040756, "11.433042811675055"),
+            ("ln", 980.0, "6.887552571664617"),
+            ("ln", 15635.869936908415, "9.657322908696388"),
+            ("ln", 299.0, "5.700443573390686"),
+            ("log2", 0.15206823887203336, "-2.7172092331244455"),
+            ("log2", 8536.43788777151, "13.05941846765587"),
+            ("log2", 311.0, "8.280770770130603"),
+            ("log2", 0.7556523725060236, "-0.4042053998626419"),
+            ("log10", 0.6166404065054718, "-0.209968020726274"),
+            ("log10", 0.1424968066861233, "-0.8461948679651893"),
+            ("log10", 0.5602961335839522, "-0.2515823744429223"),
+            ("log10", 2.763768990771066e-06, "-5.558498260221915"),
+            ("exp", 6.234327598266095, "509.9576067613843"),
+            ("exp", -17.449312418619943, "2.6415564962406246e-08"),
+            ("exp", -19.729861379544673, "2.700412279330437e-09"),
+            ("exp", -9.300688713339662, "0.0000913612880678571"),
+            ("sin", -1.8805569689692874, "-0.9524065607762909"),
+            ("sin", 0.820217010614784, "0.7312938617531989"),
+            ("sin", -66.0, "0.026551154023966794"),
+            ("sin", 0.6358659383191746, "0.5938744343035266"),
+            ("cos", 0.6226220696071706, "0.8123521459662183"),
+            ("cos", 511.0, "-0.4716788741741842"),
+            ("cos", 0.006525628286985434, "0.9999787081632875"),
+            ("cos", 0.37362753115223113, "0.9310094430056071"),
+            ("tan", 23.42016711284396, "7.005968258914708"),
+            ("tan", 0.2078725211367367, "0.21091931952479687"),
+            ("tan", 1.0867542490935043e-08, "1.0867542490935043e-08"),
+            ("tan", 493.0, "-0.23419253198826775"),
+            ("asin", 1.3939844519117454e-05, "0.000013939844519568917"),
+            ("asin", 1.9356067180321062e-05, "0.000019356067181529714"),
+            ("asin", 0.5908123024169512, "0.6320652788495221"),
+            ("asin", 4.643876282475657e-07, "4.643876282475824e-07"),
+            ("acos", 0.10170985796762633, "1.468910284444211"),
+            ("acos", 0.0021070060819346485, "1.5686893191539588"),
+            ("acos", 0.312195733770242, "1.2532929139688112"),
+            ("acos", 0.7339485081214718, "0.7466790647870819"),
+            ("atan", 0.6970420678269282, "0.608738015107368"),
+            ("atan", 4.634649606349161, "1.3582880862559161"),
+            ("atan", -8.515612730273233, "-1.4539003398438122"),
+            ("atan", -8.886434768621974, "-1.4587366842343106"),
+            ("sinh", -484.0, "-7.897674773533072e+209"),
+            ("sinh", 0.47321884632365663, "0.491079454959268"),
+            ("sinh", 61.0, "1.55214896785096e+26"),
+            ("sinh", 1.3645244313058136, "1.8291795717491908"),
+            ("cosh", 0.3607074764334862, "1.0657633656033645"),
+            ("cosh", 2.763768990771066e-06, "1.0000000000038192"),
+            ("cosh", 7.5096694276276565, "912.8052473035307"),
+            ("cosh", 0.27691707046478153, "1.0385871712706738"),
+            ("tanh", 0.2605518853943237, "0.2548116571931932"),
+            ("tanh", 0.9310562367624641, "0.7310859681593782"),
+            ("tanh", 8.042131606405647, "0.9999997931177685"),
+            ("tanh", -15.259885491937283, "-0.9999999999998888"),
+            ("asinh", -836.0, "-7.421776151351467"),
+            ("asinh", -916.0, "-7.513163843187834"),
+            ("asinh", 8536.43788777151, "9.745246274598824"),
+            ("asinh", 0.9741197049329217, "0.8629545460810004"),
+            ("acosh", 12.157449851169979, "3.189393577374791"),
+            ("acosh", 5.567277829050173, "2.401888093341051"),
+            ("acosh", 4.485883079060204, "2.1814209256644905"),
+            ("acosh", 3.1178492287087245, "1.8035201104159888"),
+            ("atanh", 0.14648083870765957, "0.14754219853129918"),
+            ("atanh", 0.15096009510630948, "0.15212277546183028"),
+            ("atanh", 0.033793153029959666, "0.033806025521164955"),
+            ("atanh", 0.0818116864130605, "0.0819949489588375"),
+        ] {
+            let f = crate::functions::dispatch::element_kernel(name).unwrap();
+            assert_eq!(crate::number::sample_value(f(x)), want, "{name}({x})");
+        }
+        for (f, x, y, want) in [
+            (pow as fn(f64, f64) -> f64, 2.14943937718488, 2.5, "6.773497922634524"),
+            (pow, 12.374337783341922, 2.5, "538.6478330552854"),
+            (pow, 978.0, 2.5, "29912116.042272374"),
+            (pow, 8536.43788777151, 0.1, "2.4724508584285516"),
+            (pow, 1.0867542490935043e-08, 0.1, "0.15981337922915356"),
+            (pow, 17.498700425150247, 0.1, "1.3313755577051214"),
+            (pow, 0.9606142298267047, -3.0, "1.1281139067626942"),
+            (pow, 0.7879140748911739, -3.0, "2.0443884764573568"),
+            (pow, 0.22684582673072795, -3.0, "85.6658282257863"),
+            (pow, 2.0, 218.51452755098381, "6.017654940975017e+65"),
+            (pow, 2.0, -11.27168900721282, "0.0004044673848488703"),
+            (pow, 2.0, 12.702465043833783, "6665.350579434389"),
+            (atan2, 825.0, 3.0, "1.5671599791864548"),
+            (atan2, 0.5904728007448363, 3.0, "0.1943401138319644"),
+            (atan2, -19.273475708216733, 3.0, "-1.416381108873589"),
+            (atan2, 552.0, 3.0, "1.5653615976940607"),
+        ] {
+            assert_eq!(crate::number::sample_value(f(x, y)), want, "{x} {y}");
+        }
+    }
+
+    #[test]
+    fn functions_outside_of_their_domain() {
+        for f in [asin, acos, atanh, |x: f64| acosh(-x)] {
+            assert!(f(1.5).is_nan() && f(f64::NAN).is_nan());
+        }
+        assert_eq!((atanh(1.0), atanh(-1.0)), (f64::INFINITY, f64::NEG_INFINITY));
+        assert_eq!((exp(f64::NEG_INFINITY), exp(800.0), exp(0.0)), (0.0, f64::INFINITY, 1.0));
+        assert_eq!((tanh(100.0), tanh(f64::NEG_INFINITY)), (1.0, -1.0));
+        assert!(sin(f64::INFINITY).is_nan() && cos(f64::NAN).is_nan());
+        assert!(
+            [sin, tan, asin, atan, sinh, tanh, asinh, atanh]
+                .iter()
+                .all(|f| f(-0.0).to_bits() == (-0.0_f64).to_bits())
+        );
+        assert_eq!(atan2(-0.0, -1.0), -std::f64::consts::PI);
+        assert_eq!((acosh(1.0), cosh(0.0)), (0.0, 1.0));
+    }
+
     proptest! {
+        #[test]
+        fn functions_are_near_the_platform(x in -30.0_f64..30.0, u in -0.99_f64..0.99) {
+            for (f, g) in [
+                (sin as fn(f64) -> f64, f64::sin as fn(f64) -> f64),
+                (cos, f64::cos), (exp, f64::exp), (sinh, f64::sinh), (cosh, f64::cosh),
+                (tanh, f64::tanh), (asinh, f64::asinh), (atan, f64::atan), (acosh, f64::acosh),
+            ] {
+                let (a, b) = (f(x), g(x));
+                prop_assert!((a - b).abs() <= 1e-15 * b.abs().max(1.0) || a.is_nan() && b.is_nan());
+            }
+            for (f, g) in [(asin as fn(f64) -> f64, f64::asin as fn(f64) -> f64),
+                (acos, f64::acos), (atanh, f64::atanh)] {
+                prop_assert!((f(u) - g(u)).abs() <= 2e-14 * g(u).abs().max(1.0));
+            }
+        }
+
         #[test]
         fn functions_are_within_two_ulps_of_the_platform(x in 1e-300_f64..1e300, y in -700.0_f64..700.0) {
             prop_assert!(close(ln(x), x.ln()));

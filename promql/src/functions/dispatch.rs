@@ -4,6 +4,7 @@ use super::rate::Kind;
 use super::rate::extended::{self, Modifier};
 use super::window::{Notes, Output, Window};
 use super::{math, over_time, rate, regression, time};
+use crate::elementary;
 
 /// Computes one window. The numbers are the scalar arguments in the order of the text, the range
 /// left out.
@@ -77,35 +78,35 @@ pub fn extended_kernel(name: &str, modifier: Modifier) -> Option<RangeKernel> {
 pub fn element_kernel(name: &str) -> Option<fn(f64) -> f64> {
     Some(match name {
         "abs" => f64::abs,
-        "acos" => f64::acos,
-        "acosh" => f64::acosh,
-        "asin" => f64::asin,
-        "asinh" => f64::asinh,
-        "atan" => f64::atan,
-        "atanh" => f64::atanh,
+        "acos" => elementary::acos,
+        "acosh" => elementary::acosh,
+        "asin" => elementary::asin,
+        "asinh" => elementary::asinh,
+        "atan" => elementary::atan,
+        "atanh" => elementary::atanh,
         "ceil" => f64::ceil,
-        "cos" => f64::cos,
-        "cosh" => f64::cosh,
+        "cos" => elementary::cos,
+        "cosh" => elementary::cosh,
         "day_of_month" => time::day_of_month,
         "day_of_week" => time::day_of_week,
         "day_of_year" => time::day_of_year,
         "days_in_month" => time::days_in_month,
         "deg" => math::deg,
-        "exp" => f64::exp,
+        "exp" => elementary::exp,
         "floor" => f64::floor,
         "hour" => time::hour,
-        "ln" => f64::ln,
-        "log10" => f64::log10,
-        "log2" => f64::log2,
+        "ln" => elementary::ln,
+        "log10" => elementary::log10,
+        "log2" => elementary::log2,
         "minute" => time::minute,
         "month" => time::month,
         "rad" => math::rad,
         "sgn" => math::sgn,
-        "sin" => f64::sin,
-        "sinh" => f64::sinh,
+        "sin" => elementary::sin,
+        "sinh" => elementary::sinh,
         "sqrt" => f64::sqrt,
-        "tan" => f64::tan,
-        "tanh" => f64::tanh,
+        "tan" => elementary::tan,
+        "tanh" => elementary::tanh,
         "year" => time::year,
         _ => return None,
     })
