@@ -15,7 +15,7 @@ enum Task {
     Aggregated(NodeId, ValueType, &'static str),
     /// Check that argument number .1 of a call has the type that the function declares.
     Argument(NodeId, usize),
-    /// Check an info() selector, which may select everything.
+    /// Check the selector of an `info()`, which may select everything.
     InfoSelector(NodeId),
 }
 
@@ -31,7 +31,13 @@ pub(crate) fn check(ast: &mut Ast, text: &str) -> Result<(), ParseError> {
             Task::Leave(id) => leave(ast, id, text),
             Task::Aggregated(id, want, what) => {
                 let got = ast.value_type(id);
-                let message = || format!("expected type {} in {what}, got {}", want.documented(), got.documented());
+                let message = || {
+                    format!(
+                        "expected type {} in {what}, got {}",
+                        want.documented(),
+                        got.documented()
+                    )
+                };
                 (got != want).then(|| (ast.pos(id), message()))
             }
             Task::Argument(id, i) => argument(ast, id, i),

@@ -37,7 +37,7 @@ fn place(text: &str, at: u32) -> Option<(u32, u32)> {
     }
     let before = &text.as_bytes()[..text.len().min(at as usize)];
     let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
-    let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+    let line = before.split(|b| *b == b'\n').count();
     let count = |n: usize| u32::try_from(n).expect("a query is shorter than 4 GiB");
     Some((count(line), count(before.len() - line_start + 1)))
 }

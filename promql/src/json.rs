@@ -204,11 +204,8 @@ fn matching(ast: &Ast, binary: &Binary) -> String {
         Cardinality::ManyToMany => "many-to-many",
     };
     let value = |value: Option<f64>| value.map_or("null".to_owned(), plain_float);
-    let fill = format!(
-        r#"{{"lhs":{},"rhs":{}}}"#,
-        value(matching.fill_left),
-        value(matching.fill_right)
-    );
+    let fill =
+        format!(r#"{{"lhs":{},"rhs":{}}}"#, value(matching.fill_left), value(matching.fill_right));
     let object = Object::new()
         .string("card", card)
         .raw("fillValues", &fill)

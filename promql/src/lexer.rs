@@ -34,7 +34,7 @@ pub(crate) struct Lexer<'a> {
     paren_depth: usize,
     in_braces: bool,
     bracket: Bracket,
-    /// Whether a number was seen in any bracket so far: a colon before it is an error. As in
+    /// Whether a duration was seen in any bracket so far: a colon before it is an error. As in
     /// Prometheus, it is never taken back.
     seen_duration: bool,
 }
@@ -154,8 +154,10 @@ impl<'a> Lexer<'a> {
                 self.in_braces = false;
                 Ok(self.emit(Kind::RightBrace, 1))
             }
-            c => Err(self
-                .error(format!("unexpected character inside braces: {}", quote_char(Some(c))))),
+            c => {
+                Err(self
+                    .error(format!("unexpected character inside braces: {}", quote_char(Some(c)))))
+            }
         }
     }
 
@@ -188,14 +190,10 @@ impl<'a> Lexer<'a> {
             '+' | '-' | '*' | '/' | '%' | '^' | ',' => {
                 Ok(self.operator().expect("each of these is an operator"))
             }
-            c => match self.duration_word() {
-                Some(token) => Ok(token),
-                None => {
-                    let c = quote_char(Some(c));
-                    let what = format!("unexpected character in duration expression: {c}");
-                    Err(self.error(what))
-                }
-            },
+            c => self.duration_word().ok_or_else(|| {
+                let c = quote_char(Some(c));
+                self.error(format!("unexpected character in duration expression: {c}"))
+            }),
         }
     }
 
@@ -225,6 +223,7 @@ impl<'a> Lexer<'a> {
             take_while1(|c: char| c.is_ascii_alphabetic() || c == '_').parse(self.rest());
         let (_, word) = word.ok()?;
         let kind = Kind::duration_word(&word.to_ascii_lowercase())?;
+        self.seen_duration = true;
         Some(self.emit(kind, word.len()))
     }
 

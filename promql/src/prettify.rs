@@ -6,6 +6,10 @@ use crate::printer::{self, Part};
 /// A node that is longer than this on one line is split.
 const MAX_LINE: usize = 100;
 
+/// Deepest indentation. Prometheus has no such bound, so that a chain of 100 000 additions would
+/// become gigabytes of blanks.
+const MAX_LEVEL: usize = 64;
+
 /// What is left to write, last first.
 enum Task {
     Node { id: NodeId, level: usize },
@@ -27,13 +31,13 @@ pub fn prettify(ast: &Ast) -> String {
                 joins_sign = false;
             }
             Task::Indent(_) if joins_sign => {}
-            Task::Indent(level) => out.extend(std::iter::repeat_n("  ", level)),
+            Task::Indent(level) => indent(&mut out, level),
             Task::Node { id, level } => {
                 let tasks = node(ast, id, level, lengths[id.0 as usize] > MAX_LINE);
                 let is_sign = matches!(ast.expr(id), Expr::Unary { .. });
                 if is_sign && let [Task::Indent(level), Task::Text(sign), _] = tasks.as_slice() {
                     if !joins_sign {
-                        out.extend(std::iter::repeat_n("  ", *level));
+                        indent(&mut out, *level);
                     }
                     out.push_str(sign);
                     joins_sign = true;
@@ -44,7 +48,11 @@ pub fn prettify(ast: &Ast) -> String {
             }
         }
     }
-    out
+    printer::escape_replacement(out)
+}
+
+fn indent(out: &mut String, level: usize) {
+    out.extend(std::iter::repeat_n("  ", level.min(MAX_LEVEL)));
 }
 
 /// Length of each node on one line, in bytes.

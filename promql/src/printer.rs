@@ -27,7 +27,7 @@ impl Ast {
                 Part::Child(id) => todo.extend(parts(self, id).into_iter().rev()),
             }
         }
-        out
+        escape_replacement(out)
     }
 }
 
@@ -35,6 +35,11 @@ impl fmt::Display for Ast {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.print(self.root()))
     }
+}
+
+/// Only quoted text can have U+FFFD, from an escape: as itself the lexer would refuse it.
+pub(crate) fn escape_replacement(text: String) -> String {
+    if text.contains('\u{fffd}') { text.replace('\u{fffd}', "\\ufffd") } else { text }
 }
 
 /// Node `id` as text around its children.
@@ -122,7 +127,9 @@ pub(crate) fn binary_operator(binary: &Binary) -> String {
         }
         (left, right) => {
             for (word, value) in [("fill_left", left), ("fill_right", right)] {
-                value.iter().for_each(|value| modifier(word, &short_float(*value)));
+                if let Some(value) = value {
+                    modifier(word, &short_float(*value));
+                }
             }
         }
     }
@@ -211,7 +218,7 @@ pub(crate) fn duration_expr(expr: &DurationExpr) -> String {
         DurationExprKind::Step => "step()".to_owned(),
         DurationExprKind::Range => "range()".to_owned(),
         DurationExprKind::Unary { negative, expr } => {
-            format!("{}{}", if *negative { "-" } else { "" }, duration_expr(expr))
+            format!("{}{}", if *negative { "-" } else { "+" }, duration_expr(expr))
         }
         DurationExprKind::Paren(expr) => format!("({})", duration_expr(expr)),
         DurationExprKind::Binary { op, lhs, rhs } => {

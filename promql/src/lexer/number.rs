@@ -59,8 +59,7 @@ impl Cursor<'_> {
         self.accept(digit);
         let (mut seen_dot, mut seen_exponent) = (false, false);
         while self.is(|b| digit(b) || exponent(b) || matches!(b, b'.' | b'_')) {
-            if (seen_dot && self.accept(|b| b == b'.'))
-                || (seen_exponent && self.accept(exponent))
+            if (seen_dot && self.accept(|b| b == b'.')) || (seen_exponent && self.accept(exponent))
             {
                 return false;
             }

@@ -97,9 +97,8 @@ pub(crate) fn unquote(text: &str) -> String {
 
 /// `x41`, `101`, `u00e9`, `U0001f98d`: a byte or a character by its number.
 fn number(text: &str) -> Scan<'_, Vec<u8>> {
-    let byte = |radix| {
-        move |digits: &str| u8::from_str_radix(digits, radix).ok().map(|byte| vec![byte])
-    };
+    let byte =
+        |radix| move |digits: &str| u8::from_str_radix(digits, radix).ok().map(|byte| vec![byte]);
     let code = |digits: &str| {
         let c = u32::from_str_radix(digits, 16).ok().and_then(char::from_u32)?;
         Some(c.to_string().into_bytes())

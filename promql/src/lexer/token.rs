@@ -139,6 +139,20 @@ impl Kind {
         )
     }
 
+    /// Whether an expression can begin with the token.
+    pub(crate) fn starts_operand(self) -> bool {
+        use BinaryOp::{Add, Sub};
+        matches!(
+            self,
+            Self::Number
+                | Self::Duration
+                | Self::String
+                | Self::LeftBrace
+                | Self::LeftParen
+                | Self::Op(Add | Sub)
+        ) || self.is_metric_name()
+    }
+
     /// Whether the token can be a label in a grouping list.
     pub(crate) fn is_grouping_label(self) -> bool {
         use BinaryOp::{And, Atan2, Or, Unless};

@@ -5,8 +5,7 @@ use crate::ast::{BinaryOp, DurationExpr, DurationExprKind, DurationOp, DurationS
 use crate::error::ParseError;
 use crate::lexer::{Kind, Token, Word};
 
-const OFFSET: Place =
-    Place { context: "offset", expected: "number, duration, step(), or range()" };
+const OFFSET: Place = Place { context: "offset", expected: "number, duration, step(), or range()" };
 
 /// Seconds that no count of nanoseconds in an i64 reaches.
 const MAX_SECONDS: f64 = 9_223_372_036.854_775;
@@ -84,13 +83,24 @@ impl Parser<'_> {
         let expr = match (sign, token.kind) {
             (None, Kind::LeftParen) => self.duration(Vec::new(), OFFSET)?,
             (Some((negative, sign)), Kind::LeftParen) => {
-                let paren = self.parenthesis(OFFSET)?;
-                self.signed(negative, sign.pos, paren)?.expr
+                // The plus stays: without it arithmetic would go on behind the parenthesis.
+                let Operand { expr, depth } = self.parenthesis(OFFSET)?;
+                let pos = Pos { start: sign.pos.start, end: expr.pos.end };
+                let kind = DurationExprKind::Unary { negative, expr: Box::new(expr) };
+                self.deeper(kind, pos, depth)?.expr
             }
             (Some((negative, sign)), Kind::Op(BinaryOp::Add | BinaryOp::Sub)) => {
                 self.duration(vec![Frame::Unary(negative, sign.pos)], OFFSET)?
             }
             (None, _) if is_operand => self.duration_operand(OFFSET)?.expr,
+            (Some((negative, sign)), Kind::Number | Kind::Duration) => {
+                let literal = self.number()?;
+                let (value, duration) = literal.expect("the token is a literal");
+                self.check_range(value, sign.pos)?;
+                let kind = DurationExprKind::Number { value, duration };
+                let operand = Operand { expr: DurationExpr { kind, pos: token.pos }, depth: 1 };
+                self.signed(negative, sign.pos, operand)?.expr
+            }
             (Some((negative, sign)), _) if is_operand => {
                 let operand = self.duration_operand(OFFSET)?;
                 self.signed(negative, sign.pos, operand)?.expr
@@ -168,7 +178,8 @@ impl Parser<'_> {
                 Kind::Word(word @ (Word::MinOf | Word::MaxOf)) => {
                     self.next()?;
                     self.expect(Kind::LeftParen, place)?;
-                    let op = if word == Word::MinOf { DurationOp::MinOf } else { DurationOp::MaxOf };
+                    let op =
+                        if word == Word::MinOf { DurationOp::MinOf } else { DurationOp::MaxOf };
                     frames.push(Frame::First(op, token.pos));
                     continue;
                 }

@@ -144,18 +144,10 @@ impl Parser<'_> {
         let next = self.peek()?.kind;
         match (token.kind, next) {
             (Kind::Aggregate(op), Kind::LeftParen | Kind::Keyword(By | Without)) => {
-                let open = OpenAggregate { token, op, grouping: None, args: Vec::new() };
+                let grouping = self.aggregate_modifier()?;
+                let open = OpenAggregate { token, op, grouping, args: Vec::new() };
                 self.open(stack, Frame::Aggregate(Box::new(open)), token)?;
-                if next != Kind::LeftParen {
-                    let grouping = self.aggregate_modifier()?;
-                    if let Some(Frame::Aggregate(open)) = stack.frames.last_mut() {
-                        open.grouping = grouping;
-                    }
-                    let place = stack.place();
-                    self.expect(Kind::LeftParen, place)?;
-                } else {
-                    self.next()?;
-                }
+                self.expect(Kind::LeftParen, stack.place())?;
                 self.close_empty(stack)
             }
             (Kind::Identifier | Kind::Word(_), Kind::LeftParen) => {
@@ -228,18 +220,21 @@ impl Parser<'_> {
                     return self.comma(stack, Frame::Aggregate(open)).map(|()| None);
                 }
                 (frame, _) => {
-                    frame.into_iter().for_each(|frame| stack.push(frame));
+                    if let Some(frame) = frame {
+                        stack.push(frame);
+                    }
                     return Err(self.unexpected_in(token, stack.place()));
                 }
             };
         }
     }
 
-    /// A comma between arguments.
+    /// A comma between arguments. Without another argument it is a trailing one, whatever
+    /// follows.
     fn comma(&mut self, stack: &mut Stack, frame: Frame) -> Result<(), ParseError> {
         let comma = self.next()?;
         self.open(stack, frame, comma)?;
-        if self.peek()?.kind == Kind::RightParen {
+        if !self.peek()?.kind.starts_operand() {
             let message = "trailing commas not allowed in function call args";
             return Err(self.error(comma.pos, message));
         }
@@ -402,12 +397,11 @@ impl Parser<'_> {
         match token.kind {
             Kind::Colon => {
                 self.next()?;
-                let (step, close) = match self.accept(Kind::RightBracket)? {
-                    Some(close) => (None, close),
-                    None => {
-                        let step = self.positive_duration(STEP)?;
-                        (Some(step), self.expect(Kind::RightBracket, AFTER_STEP)?)
-                    }
+                let (step, close) = if let Some(close) = self.accept(Kind::RightBracket)? {
+                    (None, close)
+                } else {
+                    let step = self.positive_duration(STEP)?;
+                    (Some(step), self.expect(Kind::RightBracket, AFTER_STEP)?)
                 };
                 let offset = crate::ast::DurationSpec::default();
                 let subquery = Subquery { expr: operand, range, step, offset, at: None };

@@ -1,12 +1,12 @@
 //! Numbers and durations: text to value and back.
 
 use nom::Parser;
+use nom::branch::alt;
 use nom::bytes::complete::{tag_no_case, take_while1};
 use nom::character::complete::char;
 use nom::combinator::{all_consuming, opt, recognize, value};
 use nom::multi::many0_count;
 use nom::sequence::{pair, preceded};
-use nom::branch::alt;
 
 use crate::lexer::Scan;
 use model::go_quote;
@@ -58,10 +58,8 @@ pub fn parse_duration(text: &str) -> Result<i64, DurationError> {
         _ => {}
     }
     let invalid = || DurationError::Invalid(text.to_owned());
-    let mut part = pair(
-        take_while1(|c: char| c.is_ascii_digit()),
-        take_while1(|c: char| !c.is_ascii_digit()),
-    );
+    let mut part =
+        pair(take_while1(|c: char| c.is_ascii_digit()), take_while1(|c: char| !c.is_ascii_digit()));
     let (mut rest, mut total_ms, mut units) = (text, 0_u64, UNITS.as_slice());
     while !rest.is_empty() {
         let scan: Scan<'_, (&str, &str)> = part.parse(rest);
@@ -143,10 +141,8 @@ pub fn parse_number(text: &str) -> Result<f64, NumberError> {
 
 /// An integer that fits, with the prefixes of Go.
 fn parse_integer(text: &str) -> Option<i64> {
-    let mut hex = preceded(
-        alt((tag_no_case("0x_"), tag_no_case("0x"))),
-        grouped(|c| c.is_ascii_hexdigit()),
-    );
+    let mut hex =
+        preceded(alt((tag_no_case("0x_"), tag_no_case("0x"))), grouped(|c| c.is_ascii_hexdigit()));
     let mut octal = preceded(pair(char('0'), opt(char('_'))), grouped(|c| c.is_digit(8)));
     let mut decimal = grouped(|c| c.is_ascii_digit());
     let whole = |scan: Scan<'_, &str>, radix| match scan {

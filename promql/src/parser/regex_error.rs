@@ -15,12 +15,11 @@ pub(super) fn in_go_words(source: &str, error: &RegexError) -> String {
 /// What Go would say, and the part of `source` that it would show.
 fn go_words(source: &str) -> Option<(&'static str, &str)> {
     use ErrorKind::{
-        CaptureLimitExceeded, ClassEscapeInvalid, ClassRangeInvalid, ClassRangeLiteral,
-        ClassUnclosed, DecimalEmpty, DecimalInvalid, EscapeUnexpectedEof, EscapeUnrecognized,
-        FlagDuplicate, FlagUnexpectedEof, FlagUnrecognized, GroupNameDuplicate, GroupNameEmpty,
-        GroupNameInvalid, GroupNameUnexpectedEof, GroupUnclosed, GroupUnopened,
-        RepetitionCountInvalid, RepetitionMissing, UnicodeClassInvalid, UnsupportedBackreference,
-        UnsupportedLookAround,
+        ClassEscapeInvalid, ClassRangeInvalid, ClassRangeLiteral, ClassUnclosed, DecimalEmpty,
+        DecimalInvalid, EscapeUnexpectedEof, EscapeUnrecognized, FlagDuplicate, FlagUnexpectedEof,
+        FlagUnrecognized, GroupNameDuplicate, GroupNameEmpty, GroupNameInvalid,
+        GroupNameUnexpectedEof, GroupUnclosed, GroupUnopened, RepetitionCountInvalid,
+        RepetitionMissing, UnicodeClassInvalid, UnsupportedBackreference, UnsupportedLookAround,
     };
     if source.len() > MAX_EXPLAINED {
         return None;
@@ -33,23 +32,24 @@ fn go_words(source: &str) -> Option<(&'static str, &str)> {
         GroupUnclosed => ("missing closing )", source),
         GroupUnopened => ("unexpected )", source),
         ClassUnclosed => ("missing closing ]", from),
-        ClassRangeInvalid => ("invalid character class range", part),
-        ClassRangeLiteral | UnicodeClassInvalid => ("invalid character class range", part),
-        RepetitionMissing => ("missing argument to repetition operator", part),
+        ClassRangeInvalid | ClassRangeLiteral | UnicodeClassInvalid => {
+            ("invalid character class range", part)
+        }
+        RepetitionMissing => {
+            ("missing argument to repetition operator", from.get(..1).unwrap_or_default())
+        }
         RepetitionCountInvalid | DecimalEmpty | DecimalInvalid => ("invalid repeat count", part),
         EscapeUnexpectedEof => ("trailing backslash at end of expression", ""),
         EscapeUnrecognized | ClassEscapeInvalid | UnsupportedBackreference => {
             ("invalid escape sequence", part)
         }
-        GroupNameUnexpectedEof => ("invalid named capture", from_group(source, span.start.offset)),
         GroupNameDuplicate { .. } => ("duplicate capture group name", part),
-        GroupNameEmpty | GroupNameInvalid => {
+        GroupNameUnexpectedEof | GroupNameEmpty | GroupNameInvalid => {
             ("invalid named capture", from_group(source, span.start.offset))
         }
         UnsupportedLookAround | FlagUnrecognized | FlagUnexpectedEof | FlagDuplicate { .. } => {
             ("invalid or unsupported Perl syntax", part)
         }
-        CaptureLimitExceeded => return None,
         _ => return None,
     })
 }

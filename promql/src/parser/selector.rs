@@ -7,8 +7,7 @@ use crate::lexer::{Kind, Token, Word, unquote};
 use model::{MatchOp, Matcher, NAME_LABEL};
 
 const MATCHER: Place = Place { context: "label matching", expected: r#"identifier or "}""# };
-const OPERATOR: Place =
-    Place { context: "label matching", expected: "label matching operator" };
+const OPERATOR: Place = Place { context: "label matching", expected: "label matching operator" };
 const VALUE: Place = Place { context: "label matching", expected: "string" };
 const NEXT: Place = Place { context: "label matching", expected: r#""," or "}""# };
 const TIMESTAMP: Place = Place { context: "@", expected: "timestamp" };
@@ -141,9 +140,7 @@ impl Parser<'_> {
             _ => return Err(self.misplaced(target, "offset modifier")),
         };
         if !matches!(offset, DurationSpec::Ms(0)) {
-            return Err(
-                self.error(self.ast.pos(target), "offset may not be set multiple times")
-            );
+            return Err(self.error(self.ast.pos(target), "offset may not be set multiple times"));
         }
         *offset = new;
         self.ast.node_mut(target).pos.end = self.last_closing;
