@@ -1,5 +1,4 @@
 //! The headline query over series in memory: what the engine costs without a codec.
-#![expect(missing_docs, reason = "the macros of criterion make undocumented functions")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use model::Labels;

@@ -182,8 +182,7 @@ impl fmt::Display for Monotonicity {
 
 /// `2023-11-14T22:13:20Z`: UTC, fractions of a second cut off.
 fn rfc3339(t_ms: i64) -> String {
-    let (days, seconds) =
-        (t_ms.div_euclid(86_400_000), t_ms.rem_euclid(86_400_000) / 1000);
+    let (days, seconds) = (t_ms.div_euclid(86_400_000), t_ms.rem_euclid(86_400_000) / 1000);
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")

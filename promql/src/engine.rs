@@ -9,8 +9,8 @@ use model::{
 
 use crate::annotations::Annotations;
 use crate::ast::Ast;
-use crate::{ParseOptions, parse};
 use crate::eval::run::{When, run};
+use crate::{ParseOptions, parse};
 
 /// What holds for every query of an [`Engine`].
 #[derive(Debug, Clone)]

@@ -3,7 +3,8 @@
 //! come before their parents.
 
 use crate::ast::{
-    AggregateOp, Ast, At, BinaryOp, DurationExpr, DurationExprKind, DurationOp, DurationSpec, Expr, NodeId, ValueType,
+    AggregateOp, Ast, At, BinaryOp, DurationExpr, DurationExprKind, DurationOp, DurationSpec, Expr,
+    NodeId, ValueType,
 };
 use crate::engine::{EngineOptions, QueryError};
 use crate::eval::Steps;
@@ -181,13 +182,19 @@ impl Plan {
             Expr::Call { function, args } => {
                 facts.ty = function.returns;
                 // A date function without an argument reads the clock of the step.
-                facts.invariant = !depends_on_step(function.name)
-                    && args.iter().all(|a| self.node(*a).invariant);
+                facts.invariant =
+                    !depends_on_step(function.name) && args.iter().all(|a| self.node(*a).invariant);
                 facts.one_name = match function.name {
-                    "label_replace" | "label_join" | "histogram_quantile"
-                    | "histogram_quantiles" | "histogram_fraction" | "info" => false,
-                    _ => args.iter().all(|a| self.node(*a).one_name
-                        || matches!(self.node(*a).ty, ValueType::Scalar | ValueType::String)),
+                    "label_replace"
+                    | "label_join"
+                    | "histogram_quantile"
+                    | "histogram_quantiles"
+                    | "histogram_fraction"
+                    | "info" => false,
+                    _ => args.iter().all(|a| {
+                        self.node(*a).one_name
+                            || matches!(self.node(*a).ty, ValueType::Scalar | ValueType::String)
+                    }),
                 };
             }
             Expr::Aggregate(aggregate) => {

@@ -104,17 +104,9 @@ const INSTANT: &[(&str, f64, &str)] = &[
     ("c_total == on(j) c_total", 0.0, "{a} 0; {b} 100"),
     ("g or s", 30.0, "g{a} 3; g{b} 7; s 2"),
     ("g unless on() s", 30.0, ""),
-    (
-        r#"label_replace(g,"k","$1-x","j","(a)")"#,
-        0.0,
-        r#"g{j="a",k="a-x"} 1; g{b} 7"#,
-    ),
+    (r#"label_replace(g,"k","$1-x","j","(a)")"#, 0.0, r#"g{j="a",k="a-x"} 1; g{b} 7"#),
     (r#"label_replace(g,"j","","j","a")"#, 0.0, "g 1; g{b} 7"),
-    (
-        r#"label_join(g,"k","-","j","nope","j")"#,
-        0.0,
-        r#"g{j="a",k="a--a"} 1; g{j="b",k="b--b"} 7"#,
-    ),
+    (r#"label_join(g,"k","-","j","nope","j")"#, 0.0, r#"g{j="a",k="a--a"} 1; g{j="b",k="b--b"} 7"#),
     (r#"absent(nope{a="1",b!="2",c="3",c="4"})"#, 0.0, r#"{a="1"} 1"#),
     (r#"c_total{j="b"} @ 1700000030"#, 500.0, "c_total{b} 120"),
     (r#"c_total{j="b"} offset 30s"#, 60.0, "c_total{b} 120"),
@@ -130,7 +122,11 @@ const INSTANT: &[(&str, f64, &str)] = &[
     ("-5 % 3", 0.0, "scalar -2"),
     ("2 ^ -1", 0.0, "scalar 0.5"),
     ("vector(1) atan2 vector(2)", 0.0, "{} 0.4636476090008061"),
-    ("c_total[1m]", 60.0, "c_total{a} 10@15 20@30 30@45 40@60; c_total{b} 110@15 120@30 130@45 140@60"),
+    (
+        "c_total[1m]",
+        60.0,
+        "c_total{a} 10@15 20@30 30@45 40@60; c_total{b} 110@15 120@30 130@45 140@60",
+    ),
     ("s[2m]", 90.0, "s 1@0 2@30"),
     (r#"c_total{j="b"}[1m:25s]"#, 75.0, "c_total{b} 110@25 130@50 150@75"),
 ];
@@ -252,8 +248,7 @@ fn range_queries_answer_as_prometheus_does() {
 fn annotations_and_errors_are_those_of_prometheus() {
     let (storage, engine) = (storage(), engine());
     let notes = |query: &str| {
-        let result =
-            engine.instant(&storage, query, BASE_MS, &QueryContext::default()).unwrap();
+        let result = engine.instant(&storage, query, BASE_MS, &QueryContext::default()).unwrap();
         result.annotations.render(query)
     };
     let (warnings, _) = notes("histogram_quantile(1.5,h_bucket)");
@@ -289,8 +284,6 @@ fn annotations_and_errors_are_those_of_prometheus() {
     );
     assert_eq!(
         error(r#"abs({__name__=~"g|c_total"})"#),
-        QueryError::Execution(
-            "vector cannot contain metrics with the same labelset".to_owned()
-        )
+        QueryError::Execution("vector cannot contain metrics with the same labelset".to_owned())
     );
 }

@@ -131,7 +131,9 @@ impl<'q> Chain<'q> {
                 sets::open(binary, right, self.steps, state)?
             } else {
                 let pos = query.ast.pos(link.id);
-                Box::new(one_to_many::OneToMany::open(query, binary, pos, right, self.steps, state)?)
+                Box::new(one_to_many::OneToMany::open(
+                    query, binary, pos, right, self.steps, state,
+                )?)
             });
             return Ok(());
         }
@@ -140,8 +142,15 @@ impl<'q> Chain<'q> {
             None => (scalar::eval(query, binary.rhs, self.steps, state)?, false, binary.lhs),
         };
         let drops_name = super::matching::changes_metric(binary.op) || binary.return_bool;
-        let operator = operand::Operator::new(binary.op, binary.return_bool, query.ast.pos(link.id));
-        self.stages.push(Box::new(WithScalar { query, operator, scalars, scalar_left, drops_name }));
+        let operator =
+            operand::Operator::new(binary.op, binary.return_bool, query.ast.pos(link.id));
+        self.stages.push(Box::new(WithScalar {
+            query,
+            operator,
+            scalars,
+            scalar_left,
+            drops_name,
+        }));
         let unique = query.options.delayed_name_removal || query.plan.node(vector).one_name;
         if drops_name && !unique {
             self.stages.push(Box::new(Join { rows: Vec::new(), held: Held::default() }));
@@ -157,6 +166,10 @@ impl<'q> Chain<'q> {
         state: &mut State,
     ) -> Result<(), QueryError> {
         for stage in &mut self.stages[first..] {
+            // Without this the end of the rows would cost the square of the chain's length.
+            if rows.is_empty() {
+                return Ok(());
+            }
             let mut out = Vec::new();
             for row in rows {
                 stage.push(row, &mut out, state)?;

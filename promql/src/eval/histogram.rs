@@ -87,8 +87,14 @@ fn warn_of_bad_quantiles(q: &Scalars, steps: Steps, pos: Pos, state: &mut State)
 /// What is asked of a histogram.
 enum Ask<'q> {
     /// A quantile; `histogram_quantiles` names it in a label.
-    Quantile { q: Scalars, label: Option<&'q str> },
-    Fraction { lower: Scalars, upper: Scalars },
+    Quantile {
+        q: Scalars,
+        label: Option<&'q str>,
+    },
+    Fraction {
+        lower: Scalars,
+        upper: Scalars,
+    },
 }
 
 /// Series that are one histogram.

@@ -70,7 +70,10 @@ pub(crate) fn merge(rows: Vec<Row>, equal: Equal) -> Result<Vec<Row>, QueryError
                 if equal == Equal::Refuse || first.occupied().intersects(&row.occupied()) {
                     return Err(same_labelset());
                 }
-                first.drop_name |= row.drop_name;
+                // As in Prometheus, where the series is made by its first sample.
+                if row.first_step() < first.first_step() {
+                    first.drop_name = row.drop_name;
+                }
                 first.absorb(row);
             }
         }

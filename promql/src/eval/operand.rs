@@ -6,6 +6,7 @@ use model::{CounterResetHint, FloatHistogram};
 
 use super::{Cell, Row, State};
 use crate::ast::{BinaryOp, Pos};
+use crate::elementary;
 use crate::functions::notes::Operation;
 use crate::histogram::{IncompatibleSchemas, arithmetic, compare, trim};
 
@@ -21,7 +22,7 @@ pub(crate) fn float_op(op: BinaryOp) -> fn(f64, f64) -> f64 {
         BinaryOp::Mul => |a, b| a * b,
         BinaryOp::Div => |a, b| a / b,
         BinaryOp::Mod => |a, b| a % b,
-        BinaryOp::Pow => f64::powf,
+        BinaryOp::Pow => elementary::pow,
         BinaryOp::Atan2 => f64::atan2,
         BinaryOp::Eql => |a, b| number(a == b),
         BinaryOp::Neq => |a, b| number(a != b),
@@ -139,8 +140,12 @@ impl Operator {
             (Cell::Histogram(h), Cell::Float(v)) => match self.op {
                 BinaryOp::Mul => Outcome::Histogram(Arc::new(arithmetic::product(h, v))),
                 BinaryOp::Div => Outcome::Histogram(Arc::new(arithmetic::quotient(h, v))),
-                BinaryOp::TrimUpper => Outcome::Histogram(Arc::new(trim::trim(h, v, trim::Keep::Below))),
-                BinaryOp::TrimLower => Outcome::Histogram(Arc::new(trim::trim(h, v, trim::Keep::Above))),
+                BinaryOp::TrimUpper => {
+                    Outcome::Histogram(Arc::new(trim::trim(h, v, trim::Keep::Below)))
+                }
+                BinaryOp::TrimLower => {
+                    Outcome::Histogram(Arc::new(trim::trim(h, v, trim::Keep::Above)))
+                }
                 _ => self.incompatible("histogram", "float", state),
             },
             (Cell::Float(v), Cell::Histogram(h)) => match self.op {
@@ -187,15 +192,12 @@ impl Operator {
     fn sum(&self, a: &FloatHistogram, b: &FloatHistogram, state: &mut State) -> Outcome {
         let subtract = self.op == BinaryOp::Sub;
         let operation = if subtract { Operation::Subtraction } else { Operation::Addition };
-        let result = if subtract {
-            arithmetic::difference(a, b)
-        } else {
-            arithmetic::sum(a, b)
-        };
+        let result = if subtract { arithmetic::difference(a, b) } else { arithmetic::sum(a, b) };
         match result {
             Err(IncompatibleSchemas) => {
                 let op = self.op.as_str();
-                let text = format!("incompatible bucket layout encountered for binary operator {op}");
+                let text =
+                    format!("incompatible bucket layout encountered for binary operator {op}");
                 state.annotations.warn(text, self.pos);
                 Outcome::Nothing
             }

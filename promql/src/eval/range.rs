@@ -121,7 +121,8 @@ impl Stored {
             pairs.filter(|(_, v)| !is_stale(**v)).map(|(t, v)| (*t, *v)).unzip()
         });
         self.histograms.clear();
-        let live = self.buf.histograms().iter().filter(|(_, h): &&(i64, HistogramValue)| !h.is_stale());
+        let live =
+            self.buf.histograms().iter().filter(|(_, h): &&(i64, HistogramValue)| !h.is_stale());
         for (t, h) in live {
             let mut h = h.to_float();
             if self.detect_resets {

@@ -179,6 +179,13 @@ impl Row {
         self.present.any() || self.histograms.iter().any(Option::is_some)
     }
 
+    /// The first step that has a value.
+    pub(crate) fn first_step(&self) -> Option<usize> {
+        let float = self.present.iter().next();
+        let histogram = self.histograms.iter().position(Option::is_some);
+        [float, histogram].into_iter().flatten().min()
+    }
+
     /// The steps that have a value of either kind.
     pub(crate) fn occupied(&self) -> Bits {
         let mut bits = self.present.clone();
@@ -225,7 +232,8 @@ impl Row {
             + self.floats.capacity() * 8
             + self.present.heap_bytes()
             + self.histograms.capacity() * 8;
-        own as u64 + self.histograms.iter().flatten().map(|h| 16 * histogram_samples(h)).sum::<u64>()
+        own as u64
+            + self.histograms.iter().flatten().map(|h| 16 * histogram_samples(h)).sum::<u64>()
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use model::{CounterResetHint, FloatHistogram, Selection, SelectionHints, SeriesBuf, SeriesSet, is_stale};
+use model::{
+    CounterResetHint, FloatHistogram, Selection, SelectionHints, SeriesBuf, SeriesSet, is_stale,
+};
 
 use super::state::Held;
 use super::{Bits, Operator, Query, References, Row, Rows, State, Steps};
@@ -60,7 +62,8 @@ pub(crate) fn build<'q>(
         return super::smoothed::build(query, id, selector, references, state);
     }
     let lookback_ms = query.lookback_ms;
-    let span = (references.first().saturating_sub(lookback_ms).saturating_add(1), references.last());
+    let span =
+        (references.first().saturating_sub(lookback_ms).saturating_add(1), references.last());
     let set = select(query, id, selector, span, 0, state)?;
     let mut operator = InstantSelector::new(set, references, lookback_ms, emit);
     operator.detect_resets = facts.counts_only;
@@ -296,8 +299,7 @@ impl Operator for InstantSelector {
             state.stats.samples_read += num_samples;
             state.hold_exactly(&mut self.held, num_samples, self.buf.heap_bytes() as u64)?;
             self.look_up();
-            let mut row =
-                state.row(self.set.labels(i), false, self.references.steps.count);
+            let mut row = state.row(self.set.labels(i), false, self.references.steps.count);
             self.fill_floats(&mut row);
             if !self.buf.histograms().is_empty() {
                 self.fill_histograms(&mut row)?;

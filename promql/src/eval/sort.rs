@@ -35,10 +35,7 @@ pub(crate) fn build<'q>(
 ) -> Result<Rows<'q>, QueryError> {
     let source = call.rows(0, state)?;
     if call.steps.count > 1 {
-        state.annotations.warn(
-            sort::INEFFECTIVE,
-            call.query.ast.pos(id),
-        );
+        state.annotations.warn(sort::INEFFECTIVE, call.query.ast.pos(id));
         return Ok(source);
     }
     let descending = name.ends_with("_desc");

@@ -152,5 +152,4 @@ impl State {
             self.spare.push(row);
         }
     }
-
 }

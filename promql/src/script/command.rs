@@ -56,7 +56,11 @@ pub(super) enum Want {
     Scalar(f64),
     Text(String),
     /// A matrix of an instant query, with the times of its points.
-    Matrix { start_ms: i64, step_ms: i64, series: Vec<SeriesLine> },
+    Matrix {
+        start_ms: i64,
+        step_ms: i64,
+        series: Vec<SeriesLine>,
+    },
 }
 
 /// `eval`.

@@ -94,7 +94,9 @@ fn points_of(series: &MatrixSeries, want: &[(i64, &Item)]) -> Result<(), String>
     for (i, (t_ms, item)) in want.iter().enumerate() {
         match got.get(i) {
             Some((t, got)) if t == t_ms => same(item, *got).map_err(|e| format!("@{t_ms}: {e}"))?,
-            Some((t, _)) => return Err(format!("expected a point at {t_ms} ms, got one at {t} ms")),
+            Some((t, _)) => {
+                return Err(format!("expected a point at {t_ms} ms, got one at {t} ms"));
+            }
             None => return Err(format!("expected a point at {t_ms} ms, got none")),
         }
     }

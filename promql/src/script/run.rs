@@ -88,9 +88,7 @@ impl Runner {
                 let result = self.load(&load);
                 result.is_err().then_some(Case { line: load.line, result })
             }
-            Ok(Command::Eval(eval)) => {
-                Some(Case { line: eval.line, result: self.eval(&eval) })
-            }
+            Ok(Command::Eval(eval)) => Some(Case { line: eval.line, result: self.eval(&eval) }),
         }
     }
 
@@ -271,12 +269,7 @@ fn check_annotations(eval: &Eval, text: &str, result: &QueryResult) -> Result<()
     check_messages("info", &eval.infos, eval.no_info, &infos)
 }
 
-fn check_messages(
-    kind: &str,
-    want: &[Pattern],
-    none: bool,
-    got: &[&str],
-) -> Result<(), String> {
+fn check_messages(kind: &str, want: &[Pattern], none: bool, got: &[&str]) -> Result<(), String> {
     if none && !got.is_empty() {
         return Err(format!("unexpected {kind} {got:?}"));
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use model::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Labels, NAME_LABEL, Span};
 
-use crate::histogram::arithmetic;
 use crate::ast::Expr;
+use crate::histogram::arithmetic;
 use crate::{ParseOptions, parse as parse_query};
 
 /// Most values that one item may stand for; a typo must not fill the memory.
@@ -65,9 +65,10 @@ impl<'a> Cursor<'a> {
         let text = self.0;
         let mut at = usize::from(signed && text.starts_with(['+', '-']));
         let body = &text[at..];
-        if body.get(..3).is_some_and(|w| {
-            w.eq_ignore_ascii_case("inf") || w.eq_ignore_ascii_case("nan")
-        }) {
+        if body
+            .get(..3)
+            .is_some_and(|w| w.eq_ignore_ascii_case("inf") || w.eq_ignore_ascii_case("nan"))
+        {
             at += 3;
         } else {
             let digits = |s: &str| s.bytes().take_while(u8::is_ascii_digit).count();
@@ -215,9 +216,8 @@ fn item(cursor: &mut Cursor<'_>, out: &mut Vec<Option<Item>>) -> Result<(), Stri
         out.push(Some(Item::Float(model::stale_nan())));
         return Ok(());
     }
-    let first = cursor
-        .number(true)
-        .ok_or_else(|| format!("unexpected {:?} in series values", cursor.0))?;
+    let first =
+        cursor.number(true).ok_or_else(|| format!("unexpected {:?} in series values", cursor.0))?;
     let negative = cursor.0.starts_with('-');
     let step = if cursor.0.starts_with(['+', '-']) {
         cursor.0 = &cursor.0[1..];
@@ -384,7 +384,8 @@ mod tests {
         }
         assert_eq!(floats("_ 1 _x2"), [None, Some(1.0), None, None]);
         assert!(model::is_stale(floats("stale")[0].unwrap()));
-        for bad in ["1+2", "1y", "-1+-2x2", "{{schema:x}}", "{{a:1}}", "{{", "1x99999999999", "_y"] {
+        for bad in ["1+2", "1y", "-1+-2x2", "{{schema:x}}", "{{a:1}}", "{{", "1x99999999999", "_y"]
+        {
             assert!(parse_values(bad).is_err(), "{bad}");
         }
     }

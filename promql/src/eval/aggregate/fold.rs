@@ -285,7 +285,11 @@ enum HistogramSum {
 
 impl HistogramSum {
     fn new(kind: Histograms) -> Self {
-        if kind == Histograms::Mean { Self::Mean(HistogramMean::default()) } else { Self::Sum(arithmetic::HistogramSum::default()) }
+        if kind == Histograms::Mean {
+            Self::Mean(HistogramMean::default())
+        } else {
+            Self::Sum(arithmetic::HistogramSum::default())
+        }
     }
 
     fn add(&mut self, h: &FloatHistogram) -> Result<(), IncompatibleSchemas> {

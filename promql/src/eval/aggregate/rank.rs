@@ -195,12 +195,7 @@ struct Quantile<'q> {
 }
 
 /// The operator of `quantile`.
-pub(super) fn quantile<'q>(
-    input: Input<'q>,
-    q: &Scalars,
-    pos: Pos,
-    state: &mut State,
-) -> Rows<'q> {
+pub(super) fn quantile<'q>(input: Input<'q>, q: &Scalars, pos: Pos, state: &mut State) -> Rows<'q> {
     for q in (0..input.steps).map(|step| q.at(step)).filter(|q| !(0.0..=1.0).contains(q)) {
         state.annotations.warn(notes::invalid_quantile(q), pos);
     }

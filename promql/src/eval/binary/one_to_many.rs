@@ -263,11 +263,7 @@ impl<'q> OneToMany<'q> {
 
 impl Stage for OneToMany<'_> {
     fn push(&mut self, row: Row, _: &mut Vec<Row>, state: &mut State) -> Result<(), QueryError> {
-        if self.right.is_some() {
-            self.add_one(row, state)
-        } else {
-            self.push_many(row, state)
-        }
+        if self.right.is_some() { self.add_one(row, state) } else { self.push_many(row, state) }
     }
 
     fn finish(&mut self, out: &mut Vec<Row>, state: &mut State) -> Result<(), QueryError> {
