@@ -11,9 +11,10 @@ use promql::test_storage::TestStorage;
 fn storage(n: u32) -> TestStorage {
     let mut storage = TestStorage::new();
     for i in 0..n {
-        let labels = Labels::from_pairs([("__name__", "m"), ("i", &i.to_string())]).unwrap();
+        let labels =
+            Labels::from_pairs([("__name__", "m"), ("i", &i.to_string())]).expect("two names");
         for t in 0..100_i32 {
-            storage.append(&labels, i64::from(t) * 10_000, f64::from(t)).unwrap();
+            storage.append(&labels, i64::from(t) * 10_000, f64::from(t)).expect("times increase");
         }
     }
     storage
@@ -28,7 +29,8 @@ fn instant(query: &str) -> Result<Value, QueryError> {
 fn on_a_small_stack<T: Send>(f: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(2 << 20);
-        thread.spawn_scoped(scope, f).unwrap().join().unwrap()
+        let thread = thread.spawn_scoped(scope, f).expect("a thread starts");
+        thread.join().expect("the stack suffices")
     })
 }
 

@@ -60,7 +60,7 @@ pub(crate) fn build<'q>(
         }
         AggregateOp::LimitRatio => {
             let (ratio, pos) = param(state)?;
-            pick::ratio(input, ratio, pos, state)?
+            pick::ratio(input, &ratio, pos, state)?
         }
         AggregateOp::CountValues => {
             let id = query.unwrapped(aggregate.param.expect("the type checker asks for a label"));

@@ -128,11 +128,10 @@ impl OfBuckets<'_> {
         while let Some(mut row) = source.next(state)? {
             state.hold_row(&mut self.held, &row)?;
             let mut of = |labels: Labels| {
-                let at = *places.entry(labels.clone()).or_insert_with(|| {
+                *places.entry(labels.clone()).or_insert_with(|| {
                     histograms.push((labels, Histogram::default()));
                     histograms.len() - 1
-                });
-                at
+                })
             };
             let native = (!row.is_float()).then(|| {
                 let mut native = Row::empty(row.labels.clone(), row.drop_name, row.steps());
@@ -141,17 +140,12 @@ impl OfBuckets<'_> {
             });
             let classic = row.present.any().then(|| {
                 let le = row.labels.get(BUCKET_LABEL).to_owned();
-                match parse_bound(&le) {
-                    Some(bound) => {
-                        let labels = row.labels.filtered(|name| name != BUCKET_LABEL);
-                        Some((of(labels), bound))
-                    }
-                    None => {
-                        let text = bad_bucket_label(&le, self.query.known_name(&row.labels));
-                        state.annotations.warn(text, self.vector_pos);
-                        None
-                    }
+                let bound = parse_bound(&le);
+                if bound.is_none() {
+                    let text = bad_bucket_label(&le, self.query.known_name(&row.labels));
+                    state.annotations.warn(text, self.vector_pos);
                 }
+                bound.map(|bound| (of(row.labels.filtered(|name| name != BUCKET_LABEL)), bound))
             });
             if let Some((at, native)) = native {
                 histograms[at].1.drop_name |= native.drop_name;
@@ -201,15 +195,14 @@ impl OfBuckets<'_> {
                 let scratch = &mut buckets.clone();
                 let v = self.value(ask, step, native, scratch, labels, state);
                 let labels = ask.labels(labels, step);
-                match rows.iter_mut().find(|(l, _)| *l == labels) {
-                    Some((_, row)) => row.set_float(step, v),
-                    None => {
-                        let (name, drop) = self.query.nameless(labels.clone());
-                        let mut row = state.row(name, drop, self.steps.count);
-                        row.set_float(step, v);
-                        rows.push((labels, row));
-                    }
+                if let Some((_, row)) = rows.iter_mut().find(|(l, _)| *l == labels) {
+                    row.set_float(step, v);
+                    continue;
                 }
+                let (name, drop_name) = self.query.nameless(labels.clone());
+                let mut row = state.row(name, drop_name, self.steps.count);
+                row.set_float(step, v);
+                rows.push((labels, row));
             }
         }
         self.ready.extend(rows.into_iter().map(|(_, row)| row));

@@ -35,7 +35,7 @@ struct Info<'q> {
     /// Which labels to take over; all where there is none.
     data: Vec<Matcher>,
     /// Not yet read; then `by_identity` is empty.
-    info: Option<InstantSelector>,
+    unread: Option<InstantSelector>,
     /// The info series by identity and by metric name.
     by_identity: HashMap<Identity, BTreeMap<String, Vec<InfoSeries>>>,
     ready: VecDeque<Row>,
@@ -71,7 +71,7 @@ pub(crate) fn build<'q>(call: &Call<'q>, state: &mut State) -> Result<Rows<'q>, 
         source,
         names,
         data,
-        info: Some(InstantSelector::new(set, references, lookback_ms, Emit::InfoTime)),
+        unread: Some(InstantSelector::new(set, references, lookback_ms, Emit::InfoTime)),
         by_identity: HashMap::new(),
         ready: VecDeque::new(),
         held: Held::default(),
@@ -108,7 +108,7 @@ fn identity(labels: &Labels) -> Option<Identity> {
 
 impl Info<'_> {
     fn read_info(&mut self, state: &mut State) -> Result<(), QueryError> {
-        let Some(mut info) = self.info.take() else { return Ok(()) };
+        let Some(mut info) = self.unread.take() else { return Ok(()) };
         while let Some(times) = info.next(state)? {
             state.hold_row(&mut self.held, &times)?;
             if let Some(identity) = identity(&times.labels) {
@@ -133,14 +133,11 @@ impl Info<'_> {
         for step in row.occupied().iter() {
             state.worked(1)?;
             if let Some(labels) = self.labels_at(&row.labels, by_name, step)? {
-                match found.iter_mut().find(|(l, _)| *l == labels) {
-                    Some((_, bits)) => bits.set(step),
-                    None => {
-                        let mut bits = Bits::empty(row.steps());
-                        bits.set(step);
-                        found.push((labels, bits));
-                    }
-                }
+                let at = found.iter().position(|(l, _)| *l == labels).unwrap_or_else(|| {
+                    found.push((labels, Bits::empty(row.steps())));
+                    found.len() - 1
+                });
+                found[at].1.set(step);
             }
         }
         for (labels, bits) in found {

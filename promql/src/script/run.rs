@@ -115,7 +115,7 @@ impl Runner {
         match eval.at {
             At::Range { start_ms, end_ms, step_ms } => {
                 let result = self.range(&ast, start_ms, end_ms, step_ms);
-                self.check_range(eval, result, start_ms, step_ms)
+                check_range(eval, result, start_ms, step_ms)
             }
             At::Instant { t_ms } => self.eval_instant(eval, &ast, t_ms),
         }
@@ -148,7 +148,7 @@ impl Runner {
         let context = QueryContext::default();
         let result = self.engine.instant_ast(&self.storage, ast, t_ms, &context);
         let failed = result.is_err();
-        self.check_instant(eval, text, result)?;
+        check_instant(eval, text, result)?;
         let relative = ["start()", "end()", "range()", "step()"];
         if failed
             || matches!(eval.want, Want::Text(_) | Want::Matrix { .. })
@@ -188,49 +188,45 @@ impl Runner {
         let context = QueryContext::default();
         self.engine.range_ast(&self.storage, ast, (start_ms, end_ms, step_ms), &context)
     }
+}
 
-    fn check_range(
-        &self,
-        eval: &Eval,
-        result: Result<QueryResult, QueryError>,
-        start_ms: i64,
-        step_ms: i64,
-    ) -> Result<(), String> {
-        let result = match result {
-            Ok(result) if eval.fail.is_none() => result,
-            Ok(_) => return Err("expected an error".to_owned()),
-            Err(e) => return failed(eval, &e.to_string()),
-        };
-        check_annotations(eval, &eval.expr, &result)?;
-        match (&eval.want, &result.value) {
-            (Want::Series(want), Value::Matrix(got)) => {
-                compare::matrix(want, got, start_ms, step_ms)
-            }
-            _ => Err("a range query gives series".to_owned()),
-        }
+fn check_range(
+    eval: &Eval,
+    result: Result<QueryResult, QueryError>,
+    start_ms: i64,
+    step_ms: i64,
+) -> Result<(), String> {
+    let result = match result {
+        Ok(result) if eval.fail.is_none() => result,
+        Ok(_) => return Err("expected an error".to_owned()),
+        Err(e) => return failed(eval, &e.to_string()),
+    };
+    check_annotations(eval, &eval.expr, &result)?;
+    match (&eval.want, &result.value) {
+        (Want::Series(want), Value::Matrix(got)) => compare::matrix(want, got, start_ms, step_ms),
+        _ => Err("a range query gives series".to_owned()),
     }
+}
 
-    fn check_instant(
-        &self,
-        eval: &Eval,
-        text: &str,
-        result: Result<QueryResult, QueryError>,
-    ) -> Result<(), String> {
-        let result = match result {
-            Ok(result) if eval.fail.is_none() => result,
-            Ok(_) => return Err("expected an error".to_owned()),
-            Err(e) => return failed(eval, &e.to_string()),
-        };
-        check_annotations(eval, text, &result)?;
-        match (&eval.want, &result.value) {
-            (Want::Series(want), Value::Vector(got)) => compare::vector(want, got, eval.ordered),
-            (Want::Scalar(want), Value::Scalar { v, .. }) => compare::scalar(*want, *v),
-            (Want::Text(want), Value::String { text, .. }) if want == text => Ok(()),
-            (Want::Matrix { start_ms, step_ms, series }, Value::Matrix(got)) => {
-                compare::matrix(series, got, *start_ms, *step_ms)
-            }
-            (_, got) => Err(format!("the result is of another kind: {got:?}")),
+fn check_instant(
+    eval: &Eval,
+    text: &str,
+    result: Result<QueryResult, QueryError>,
+) -> Result<(), String> {
+    let result = match result {
+        Ok(result) if eval.fail.is_none() => result,
+        Ok(_) => return Err("expected an error".to_owned()),
+        Err(e) => return failed(eval, &e.to_string()),
+    };
+    check_annotations(eval, text, &result)?;
+    match (&eval.want, &result.value) {
+        (Want::Series(want), Value::Vector(got)) => compare::vector(want, got, eval.ordered),
+        (Want::Scalar(want), Value::Scalar { v, .. }) => compare::scalar(*want, *v),
+        (Want::Text(want), Value::String { text, .. }) if want == text => Ok(()),
+        (Want::Matrix { start_ms, step_ms, series }, Value::Matrix(got)) => {
+            compare::matrix(series, got, *start_ms, *step_ms)
         }
+        (_, got) => Err(format!("the result is of another kind: {got:?}")),
     }
 }
 

@@ -424,7 +424,7 @@ impl<A: Accumulator> Operator for Fold<'_, A> {
         if let Some(input) = self.input.take() {
             self.fold_all(input, state)?;
         }
-        while let Some(mut group) = self.folded.next() {
+        for mut group in self.folded.by_ref() {
             let labels = self.groups.labels(self.next).clone();
             self.next += 1;
             let mut row = state.row(labels, group.drop_name, group.seen.len());

@@ -241,7 +241,7 @@ impl Operator for Quantile<'_> {
         if let Some(input) = self.input.take() {
             self.read(input, state)?;
         }
-        while let Some((mut steps, drop_name)) = self.values.next() {
+        for (mut steps, drop_name) in self.values.by_ref() {
             let labels = self.groups.labels(self.next).clone();
             self.next += 1;
             let mut row = state.row(labels, drop_name, steps.len());

@@ -150,7 +150,10 @@ impl<'q> OneToMany<'q> {
         let at = match self.index.get(&key) {
             Some(at) => *at,
             None if fill_one.is_some() => self.group(key),
-            None => return Ok(state.recycle(row)),
+            None => {
+                state.recycle(row);
+                return Ok(());
+            }
         };
         // The group is taken out so that it and the rest of the stage can change together.
         let mut group = std::mem::take(&mut self.groups[at]);

@@ -82,7 +82,10 @@ impl Stage for Filter<'_> {
                 rest.subtract(right);
                 row.retain(&rest);
             }
-            (None, true) => return Ok(state.recycle(row)),
+            (None, true) => {
+                state.recycle(row);
+                return Ok(());
+            }
             (None, false) => {}
         }
         if row.any() {
