@@ -146,9 +146,9 @@ const RANGE: &[(&str, (i64, i64, i64), &str)] = &[
 fn storage() -> TestStorage {
     let mut storage = TestStorage::new();
     for line in DATA.lines().filter(|line| !line.is_empty()) {
-        let (interval, series) = line.split_once(' ').unwrap();
-        let interval_ms = interval.parse::<i64>().unwrap() * 1000;
-        load(&mut storage, series, BASE_MS, interval_ms).unwrap();
+        let (interval, series) = line.split_once(' ').expect("interval and series");
+        let interval_ms = interval.parse::<i64>().expect("seconds") * 1000;
+        load(&mut storage, series, BASE_MS, interval_ms).expect("the data is good");
     }
     storage
 }
@@ -165,7 +165,7 @@ fn parse_name(text: &str) -> Labels {
     let mut labels = LabelsBuilder::default();
     labels.set("__name__", name);
     for pair in rest.trim_end_matches('}').split(',').filter(|p| !p.is_empty()) {
-        let (label, value) = pair.split_once('=').unwrap();
+        let (label, value) = pair.split_once('=').expect("a label and its value");
         labels.set(label, value.trim_matches('"'));
     }
     labels.build()
@@ -203,7 +203,7 @@ fn sample(v: f64) -> String {
 fn expected(text: &str) -> Vec<String> {
     let mut out = Vec::new();
     for series in text.split("; ").filter(|s| !s.is_empty()) {
-        let (name, values) = series.split_once(' ').unwrap();
+        let (name, values) = series.split_once(' ').expect("a name and values");
         if name == "scalar" {
             out.push(series.to_owned());
         } else {

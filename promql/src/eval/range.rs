@@ -116,7 +116,9 @@ impl Stored {
     }
 
     fn clean(&mut self) {
-        self.clean = self.buf.values().iter().any(|v| is_stale(*v)).then(|| {
+        // Without an early end, so that the compiler makes it vector code.
+        let stale = self.buf.values().iter().fold(false, |stale, v| stale | is_stale(*v));
+        self.clean = stale.then(|| {
             let pairs = self.buf.times().iter().zip(self.buf.values());
             pairs.filter(|(_, v)| !is_stale(**v)).map(|(t, v)| (*t, *v)).unzip()
         });
