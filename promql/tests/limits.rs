@@ -48,6 +48,7 @@ fn the_deepest_nesting_fits_a_thread_stack() {
         (nested("1+(", "m", ")", 500), 3),
         (nested("m+(", "m", ")", 500), 3),
         (nested("m or (", "m", ")", 500), 3),
+        (nested("m == on (i) group_right () (", "m", ")", 500), 3),
         (nested("label_join(", "m", ",\"l\",\"-\")", 500), 3),
         (nested("topk(2,", "m", ")", 500), 2),
         (nested("max_over_time(", "m", "[10s:10s])", 250), 3),

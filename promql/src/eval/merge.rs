@@ -34,14 +34,21 @@ impl<'q> Merge<'q> {
     }
 }
 
+impl<'q> Merge<'q> {
+    fn read(&mut self, mut source: Rows<'q>, state: &mut State) -> Result<Vec<Row>, QueryError> {
+        let mut rows = Vec::new();
+        while let Some(row) = source.next(state)? {
+            state.hold_row(&mut self.held, &row)?;
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+}
+
 impl Operator for Merge<'_> {
     fn next(&mut self, state: &mut State) -> Result<Option<Row>, QueryError> {
-        if let Some(mut source) = self.source.take() {
-            let mut rows = Vec::new();
-            while let Some(row) = source.next(state)? {
-                state.hold_row(&mut self.held, &row)?;
-                rows.push(row);
-            }
+        if let Some(source) = self.source.take() {
+            let rows = self.read(source, state)?;
             self.rows = merge(rows, self.equal)?.into_iter();
         }
         let row = self.rows.next();
