@@ -41,7 +41,7 @@ pub mod test_storage;
 pub use error::ParseError;
 pub use json::to_json;
 pub use parser::{
-    DurationError, NumberError, ParseLimits, ParseOptions, format_duration, parse, parse_duration,
-    parse_number, parse_selector,
+    DurationError, NODES_PER_REGEX, NumberError, ParseLimits, ParseOptions, format_duration, parse,
+    parse_duration, parse_number, parse_selector,
 };
 pub use prettify::prettify;

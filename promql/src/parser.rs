@@ -54,9 +54,14 @@ pub struct ParseLimits {
     /// Parentheses, calls, aggregations, unary operators and powers of powers inside each other.
     /// A chain such as `a+a+...` is no nesting.
     pub nesting: usize,
-    /// Nodes of the tree.
+    /// Nodes of the tree. A matcher counts as one; a regular expression as
+    /// [`NODES_PER_REGEX`], because compiling it takes about as long and as much memory.
     pub nodes: usize,
 }
+
+/// What a regular expression counts towards [`ParseLimits::nodes`]: a query of 1 MiB could
+/// otherwise compile a hundred thousand of them, which took 6 s and 700 MiB.
+pub const NODES_PER_REGEX: usize = 100;
 
 impl Default for ParseLimits {
     fn default() -> Self {
@@ -109,6 +114,8 @@ struct Parser<'a> {
     /// modified selector or a call end.
     last_closing: u32,
     ast: Ast,
+    /// Nodes used up.
+    spent: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -118,8 +125,8 @@ impl<'a> Parser<'a> {
             let message = format!("query is {} bytes, limit {limit}", text.len());
             return Err(ParseError::new(text, Pos::default(), message));
         }
-        let ast = Ast::new();
-        Ok(Self { text, options, lexer: Lexer::new(text), ahead: None, last_closing: 0, ast })
+        let (ast, lexer) = (Ast::new(), Lexer::new(text));
+        Ok(Self { text, options, lexer, ahead: None, last_closing: 0, ast, spent: 0 })
     }
 
     /// The next token, which stays.
@@ -162,12 +169,18 @@ impl<'a> Parser<'a> {
 
     /// Adds a node, unless the tree is full.
     fn push(&mut self, expr: Expr, pos: Pos) -> Result<NodeId, ParseError> {
-        let limit = self.options.limits.nodes;
-        if self.ast.len() >= limit {
-            let message = format!("query has more than {limit} nodes, limit {limit}");
-            return Err(self.error(pos, message));
-        }
+        self.spend(1, pos)?;
         Ok(self.ast.push(expr, pos))
+    }
+
+    /// Uses up nodes before something is made of them.
+    fn spend(&mut self, nodes: usize, pos: Pos) -> Result<(), ParseError> {
+        self.spent += nodes;
+        let (spent, limit) = (self.spent, self.options.limits.nodes);
+        if spent > limit {
+            return Err(self.error(pos, format!("query has {spent} nodes or more, limit {limit}")));
+        }
+        Ok(())
     }
 
     fn text_of(&self, token: Token) -> &'a str {

@@ -62,6 +62,7 @@ impl Parser<'_> {
             _ => return Err(self.unexpected_in(token, MATCHER)),
         };
         self.next()?;
+        self.spend(1, token.pos)?;
         let operator = self.peek()?;
         let op = match operator.kind {
             Kind::Eql => MatchOp::Eq,
@@ -75,6 +76,9 @@ impl Parser<'_> {
         let value = self.expect(Kind::String, VALUE)?;
         let pos = Pos { start: token.pos.start, end: value.pos.end };
         let value = unquote(self.text_of(value));
+        if matches!(op, MatchOp::Re | MatchOp::Nre) {
+            self.spend(super::NODES_PER_REGEX, pos)?;
+        }
         Matcher::new(op, &label, &value)
             .map_err(|error| self.error(pos, regex_error::in_go_words(&value, &error)))
     }
