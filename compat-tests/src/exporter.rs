@@ -67,8 +67,8 @@ fn page(n: u64) -> String {
         let _ = writeln!(out, "t_requests_total{{code=\"{code}\"}} {}", (n % 17) * share);
     }
     let _ = writeln!(out, "t_idle_total 12\nt_big_total {}", 9_007_199_254_740_992 + n * 3);
-    // Gauges: all special values, and one that jumps about.
-    let special = ["NaN", "+Inf", "-Inf", "-0", "5e-324", "1.7976931348623157e+308", "0.1"];
+    // Gauges: special values (not -0, which Prometheus's sender writes as 0), and one that jumps about.
+    let special = ["NaN", "+Inf", "-Inf", "0", "5e-324", "1.7976931348623157e+308", "0.1"];
     let index = usize::try_from(n).unwrap_or(0) % special.len();
     let _ = writeln!(out, "t_special {}", special[index]);
     let _ = writeln!(out, "t_gauge{{host=\"a\"}} {}", (n * 7919) % 101);

@@ -53,7 +53,8 @@ impl Failures {
             return;
         }
         let shown = self.lines.iter().take(60).fold(String::new(), |mut out, line| {
-            let _ = writeln!(out, "  {line}");
+            let cut: String = line.chars().take(1_000).collect();
+            let _ = writeln!(out, "  {cut}");
             out
         });
         panic!("{what}: {} of {} checks failed\n{shown}", self.lines.len(), self.checks);
