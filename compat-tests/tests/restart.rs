@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use compat_tests::line_protocol;
+use compat_tests::process::{Process, disk_bytes};
 use compat_tests::promql::{Answer, Query};
 use compat_tests::remote_write::{self, series};
 use compat_tests::report::{Failures, say};
 use compat_tests::rng::now_ms;
 use compat_tests::server::{GRACE, Server};
-use compat_tests::process::{Process, disk_bytes};
 
 /// Bytes of log that a clean stop may leave: headers of segments, no samples.
 const MAX_WAL_BYTES: u64 = 64 << 10;
@@ -48,7 +48,8 @@ fn fill(server: &Server, base_ms: i64) {
     // Late rows, a correction and a stale marker.
     let stale = f64::from_bits(0x7ff0_0000_0000_0002);
     let labels = [("__name__", "load"), ("host", "3")];
-    for (t_ms, value) in [(base_ms - 7_200_000, 1.0), (base_ms, 99.0), (base_ms + 1_900_000, stale)] {
+    for (t_ms, value) in [(base_ms - 7_200_000, 1.0), (base_ms, 99.0), (base_ms + 1_900_000, stale)]
+    {
         let answer = remote_write::write(&mut client, vec![series(&labels, &[(t_ms, value)])]);
         assert_eq!(answer.expect("an answer").status, 204);
     }
@@ -148,7 +149,8 @@ fn sigterm_under_load_ends_within_the_grace() {
         scope.spawn(move || {
             for i in 0..1_000_000_u32 {
                 let batch = vec![series(&[("__name__", "x")], &[(now_ms(), f64::from(i))])];
-                if stop.load(Ordering::Relaxed) || remote_write::write(&mut client, batch).is_err() {
+                if stop.load(Ordering::Relaxed) || remote_write::write(&mut client, batch).is_err()
+                {
                     return;
                 }
             }
