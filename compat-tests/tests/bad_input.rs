@@ -288,8 +288,6 @@ fn queries() -> Vec<Row> {
         "1 and 1",
         "@",
         "g[0s]",
-        "label_replace(g, \"a\", \"$1\", \"b\", \"(\")",
-        "count_values(\"\\xff\", g)",
     ];
     rows.extend(texts.map(|text| get("B18", &query(text), BAD, bad_data)));
     rows.push(get("B18", "/api/v1/query", BAD, bad_data));
@@ -352,12 +350,17 @@ fn queries() -> Vec<Row> {
         [
             "b21 * on() b21",
             "b21 + on(x) group_left b21",
-            "label_replace(b21, \"a\", \"\", \"\", \"\")",
+            "label_replace(b21, \"\", \"\", \"\", \"\")",
+            "label_replace(b21, \"a\", \"$1\", \"b\", \"(\")",
+            "label_replace(b21, \"host\", \"\", \"host\", \".*\")",
+            "count_values(\"\\xff\", b21)",
             "sum_over_time(vector(1)[365d:1s])",
         ]
         .map(|text| get("B21", &query(text), &[422], execution)),
     );
-    rows.push(get("B22", "/api/v1/query?query=sum(b21)&timeout=1e-9", &[503], "\"timeout\""));
+    let heavy = "max_over_time(sum_over_time(vector(1)[1h:1s])[10h:1s])";
+    let heavy = target("/api/v1/query", &[("query", heavy), ("timeout", "1ms")]);
+    rows.push(get("B22", &heavy, &[503], "\"timeout\""));
     rows.extend(
         [
             "/api/v1/series",
@@ -372,7 +375,14 @@ fn queries() -> Vec<Row> {
             "/api/v1/labels?limit=-1",
             "/api/v1/label/a/values?start=10&end=5",
         ]
-        .map(|target| get("B23", &target.replace('{', "%7B").replace('}', "%7D"), BAD, bad_data)),
+        .map(|target| {
+            get(
+                "B23",
+                &target.replace('{', "%7B").replace('}', "%7D").replace('"', "%22"),
+                BAD,
+                bad_data,
+            )
+        }),
     );
     rows
 }

@@ -124,3 +124,15 @@ fn nothing_acknowledged_is_lost_and_nothing_else_appears() {
     ));
     assert!(requests > 0, "the server acknowledged nothing");
 }
+
+/// The oracle itself: a server that keeps no log must be caught at once.
+#[test]
+fn the_oracle_catches_a_server_without_a_log() {
+    let mut server = Server::start(&["--wal-mode=none"]);
+    let mut rng = Rng::new(1);
+    let writers = load_and_kill(&mut server, "none", &mut rng, Duration::from_millis(300));
+    assert!(writers.iter().any(|writer| writer.num_acked() > 0), "nothing was acknowledged");
+    server.restart();
+    let verdict = verify(&server, &writers);
+    assert!(verdict.lost > 0, "the oracle saw no loss: {verdict:?}");
+}

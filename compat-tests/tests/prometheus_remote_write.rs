@@ -23,8 +23,7 @@ fn config(server: &Server, exporter: &Exporter) -> String {
          - job_name: silverback\n  static_configs: [{{targets: [\"{}\"]}}]\n\
          - job_name: shapes\n  static_configs: [{{targets: [\"{}\"]}}]\n\
          remote_write:\n\
-         - url: {}/api/v1/write\n  send_native_histograms: true\n  \
-           queue_config: {{batch_send_deadline: 500ms, max_shards: 4}}\n",
+         - url: {}/api/v1/write\n  queue_config: {{batch_send_deadline: 500ms, max_shards: 4}}\n",
         server.address(),
         exporter.address(),
         server.url(),
@@ -98,7 +97,7 @@ const RANGE: &[&str] = &[
     "process_cpu_seconds_total",
     "rate(process_cpu_seconds_total[10s])",
     "{\"t.dotted/name\"} % 5",
-    "prometheus_http_request_duration_seconds",
+    "rate(prometheus_http_request_duration_seconds_bucket[10s])",
 ];
 
 /// The queries, aligned to times that both sides have.
@@ -121,8 +120,7 @@ fn what_prometheus_writes_reads_back_as_in_prometheus() {
     let what = "a real Prometheus writing to the server";
     let exporter = Exporter::start();
     let server = Server::start(&[]);
-    let flags = ["--enable-feature=native-histograms"];
-    let Some(peer) = Peer::prometheus(&config(&server, &exporter), &flags, what) else { return };
+    let Some(peer) = Peer::prometheus(&config(&server, &exporter), &[], what) else { return };
     let seconds: u64 =
         std::env::var("COMPAT_SCRAPE_SECONDS").map_or(60, |s| s.parse().expect("a number"));
     let began_ms = now_ms();
