@@ -15,6 +15,7 @@
 
 pub mod corpus;
 pub mod exporter;
+pub mod fleet;
 pub mod http;
 pub mod line_protocol;
 pub mod oracle;
