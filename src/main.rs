@@ -1,2 +1,155 @@
-//! Skeleton.
-fn main() {}
+//! The server: `silverback` alone serves with embedded storage in `./data`.
+
+mod app;
+mod blocking;
+mod config;
+mod http;
+mod ingest;
+mod maintenance;
+mod server;
+mod telemetry;
+mod tenants;
+mod text;
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use model::Accountant;
+use tokio::signal::unix::{SignalKind, signal};
+
+use app::App;
+use config::{Config, Invocation};
+use maintenance::Maintenance;
+use tenants::{Opener, Tenants};
+
+/// A wrong setting.
+const BAD_CONFIG: u8 = 2;
+
+fn main() -> ExitCode {
+    let invocation = Invocation::from_args(std::env::args_os(), |name| std::env::var(name).ok());
+    let invocation = match invocation {
+        Ok(invocation) => invocation,
+        Err(error) if !error.use_stderr() => {
+            // Help and version; nobody to tell when standard output is closed.
+            let _ = write!(std::io::stdout(), "{error}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            return fail(line.strip_prefix("error: ").unwrap_or(line), BAD_CONFIG);
+        }
+    };
+    let config = match invocation.load() {
+        Ok(config) => config,
+        Err(error) => return fail(&error.to_string(), BAD_CONFIG),
+    };
+    telemetry::start_logging(config.log_level, config.log_format);
+    std::panic::set_hook(Box::new(|info| tracing::error!(panic = %info, "panic")));
+    match run(config, invocation) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("{error:#}"), 1),
+    }
+}
+
+/// Says why in one line and gives the exit code.
+fn fail(why: &str, code: u8) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "silverback: {}", why.replace('\n', " "));
+    ExitCode::from(code)
+}
+
+fn run(config: Config, invocation: Invocation) -> anyhow::Result<()> {
+    let limit = config.memory_limit.bytes(telemetry::available_memory());
+    let memory = Accountant::new(limit);
+    let threads = config.write_permits() + config.query_permits();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config::processors())
+        // Beside the two pools: opening, reloading, compressing.
+        .max_blocking_threads(threads + 8)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let app = App::new(config, invocation, memory);
+    let result = runtime.block_on(serve(app.clone()));
+    // Calls that are still running were given their time; a thread must not hold up the end.
+    runtime.shutdown_background();
+    close(&app);
+    result
+}
+
+async fn serve(app: Arc<App>) -> anyhow::Result<()> {
+    let config = app.config();
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let listeners = server::listen(&config.bind.0).await?;
+    let stop = app.stopping();
+    let serving = tokio::spawn(server::serve(app.clone(), listeners, stop.clone()));
+    let opening = tokio::task::spawn_blocking({
+        let app = app.clone();
+        move || open(&app)
+    });
+    let reloading = app.clone();
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            let app = reloading.clone();
+            let _ = tokio::task::spawn_blocking(move || app.reload()).await;
+        }
+    });
+    let stopping = app.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        stopping.stop();
+    });
+    let opened = opening.await.context("opening the database panicked")?;
+    let maintenance = match opened {
+        Ok(maintenance) => maintenance,
+        Err(error) => {
+            app.stop();
+            return Err(error);
+        }
+    };
+    serving.await.context("serving panicked")?;
+    tokio::task::spawn_blocking(move || maintenance.stop()).await.context("maintenance panicked")
+}
+
+/// Opens the databases and starts their upkeep.
+fn open(app: &Arc<App>) -> anyhow::Result<Maintenance> {
+    let config = app.config();
+    check_directory(&config.data_dir)?;
+    let opener = Opener::new(Arc::new(tsdb::fs::std::StdFs), &config, app.memory.clone());
+    let tenants = Tenants::open(opener, config.tenants, &mut |rows| app.set_replayed(rows))?;
+    app.ready(tenants);
+    tracing::info!(data_dir = %config.data_dir.display(), memory_limit = app.memory.limit(), "ready");
+    Maintenance::start(app).context("cannot start maintenance")
+}
+
+/// Others must not be able to change the data (reliability contract S14).
+fn check_directory(dir: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let Ok(metadata) = std::fs::metadata(dir) else { return Ok(()) };
+    let mode = metadata.mode() & 0o7777;
+    anyhow::ensure!(
+        mode & 0o022 == 0,
+        "{} is writable by others (mode {mode:o}); run chmod go-w on it",
+        dir.display()
+    );
+    Ok(())
+}
+
+fn close(app: &App) {
+    let Some(tenants) = app.tenants() else { return };
+    for (tenant, db) in tenants.all() {
+        match db.close() {
+            Ok(()) => tracing::info!(tenant, "closed"),
+            Err(error) => tracing::error!(tenant, %error, "close failed, the log keeps the data"),
+        }
+    }
+}

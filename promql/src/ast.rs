@@ -37,6 +37,8 @@ pub struct Node {
     pub expr: Expr,
     /// Where it stands in the text.
     pub pos: Pos,
+    /// The type of its value.
+    pub value_type: ValueType,
 }
 
 impl Ast {
@@ -48,8 +50,32 @@ impl Ast {
     /// Adds a node whose children are already in the tree.
     pub fn push(&mut self, expr: Expr, pos: Pos) -> NodeId {
         let id = NodeId(u32::try_from(self.nodes.len()).expect("the parser limits the nodes"));
-        self.nodes.push(Node { expr, pos });
+        let value_type = self.type_of(&expr);
+        self.nodes.push(Node { expr, pos, value_type });
         id
+    }
+
+    /// The type of an expression whose children are in the tree.
+    fn type_of(&self, expr: &Expr) -> ValueType {
+        match expr {
+            Expr::Number { .. } => ValueType::Scalar,
+            Expr::String(_) => ValueType::String,
+            Expr::Vector(_) | Expr::Aggregate(_) => ValueType::Vector,
+            Expr::Matrix { .. } | Expr::Subquery(_) => ValueType::Matrix,
+            Expr::Call { function, .. } => function.returns,
+            Expr::Unary { expr, .. } | Expr::Paren(expr) => self.value_type(*expr),
+            Expr::Binary(binary) => {
+                match (self.value_type(binary.lhs), self.value_type(binary.rhs)) {
+                    (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
+                    _ => ValueType::Vector,
+                }
+            }
+        }
+    }
+
+    /// The type of the value of node `id`.
+    pub fn value_type(&self, id: NodeId) -> ValueType {
+        self.node(id).value_type
     }
 
     /// The whole expression. Panics on an empty tree, which the parser never returns.
@@ -182,11 +208,28 @@ pub enum Expr {
     Paren(NodeId),
 }
 
+impl Expr {
+    /// The nodes directly below, in the order of the text but for an aggregation's parameter,
+    /// which comes last.
+    pub fn children(&self) -> Vec<NodeId> {
+        match self {
+            Self::Number { .. } | Self::String(_) | Self::Vector(_) => Vec::new(),
+            Self::Matrix { selector: inner, .. }
+            | Self::Unary { expr: inner, .. }
+            | Self::Paren(inner) => vec![*inner],
+            Self::Subquery(subquery) => vec![subquery.expr],
+            Self::Call { args, .. } => args.clone(),
+            Self::Aggregate(a) => std::iter::once(a.expr).chain(a.param).collect(),
+            Self::Binary(b) => vec![b.lhs, b.rhs],
+        }
+    }
+}
+
 /// `name{matchers} anchored @ t offset d`.
 #[derive(Debug, Clone, Default)]
 pub struct VectorSelector {
-    /// The metric name as written before the braces or as a bare quoted name; it is among the
-    /// matchers too.
+    /// The metric name as written before the braces; it is among the matchers too. A quoted name
+    /// inside the braces is a matcher like any other.
     pub name: Option<String>,
     /// All matchers, that of the name included, in the order of the text with the name's last, as
     /// Prometheus keeps them.
@@ -395,6 +438,11 @@ impl AggregateOp {
     /// Whether `promql-experimental-functions` must be on.
     pub const fn experimental(self) -> bool {
         matches!(self, Self::Limitk | Self::LimitRatio)
+    }
+
+    /// Whether the result's series are series of the input, labels and all, instead of groups.
+    pub const fn keeps_series(self) -> bool {
+        matches!(self, Self::Topk | Self::Bottomk | Self::Limitk | Self::LimitRatio)
     }
 }
 

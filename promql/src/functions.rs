@@ -1,6 +1,16 @@
 //! The table of functions: names, signatures and what they are gated by. The families that
 //! compute them are the submodules.
 
+pub mod dispatch;
+pub mod histogram;
+pub mod label;
+pub mod math;
+pub mod notes;
+pub mod over_time;
+pub mod rate;
+pub mod regression;
+pub mod sort;
+pub mod time;
 pub mod window;
 
 use crate::ast::ValueType;
@@ -160,7 +170,10 @@ pub static FUNCTIONS: &[Function] = &[
 ];
 
 #[cfg(test)]
-mod tests {
+mod tests;
+
+#[cfg(test)]
+mod table_tests {
     use super::*;
 
     #[test]

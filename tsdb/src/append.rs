@@ -145,6 +145,12 @@ pub enum Refusal {
     /// The memory budget leaves no room for new series.
     #[error("memory budget leaves no room for new series")]
     NoMemory,
+    /// One request defines more bytes of labels than a log record takes; send it in parts.
+    #[error("request defines over {limit} bytes of labels of new series")]
+    TooManyNewLabels {
+        /// The limit.
+        limit: usize,
+    },
 }
 
 /// What became of a batch.
@@ -158,6 +164,8 @@ pub struct AppendReport {
     pub repeated: u64,
     /// Series made by this batch.
     pub new_series: u64,
+    /// Bytes of the labels that had to be parsed.
+    pub new_label_bytes: usize,
     /// Rows not stored.
     pub refused: u64,
     /// The first refusals, at most [`MAX_REFUSALS`], each with its index in `AppendBatch::series`.

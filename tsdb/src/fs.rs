@@ -1,11 +1,12 @@
 //! The disk, as the storage engine sees it. Everything that touches a file goes through [`Fs`]:
-//! the real one in [`std`](self::std), and a simulated one in tests that tears, loses and fills up.
+//! the real one in [`mod@std`], and a simulated one in tests that tears, loses and fills up.
 //!
 //! The trait promises what a Linux file system promises and no more: written bytes survive a power
 //! cut only after [`FsFile::sync`], a created, renamed or removed name only after
 //! [`Fs::sync_dir`] of its directory.
 
 pub mod mmap;
+pub mod sim;
 
 pub mod std;
 

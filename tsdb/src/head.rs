@@ -122,6 +122,18 @@ impl Head {
         self.index.read().num_series()
     }
 
+    /// Number of chunks; locks each stripe in turn.
+    pub fn num_chunks(&self) -> u64 {
+        (0..STRIPES)
+            .map(|n| self.stripes.lock(n).iter_mut(n).map(|(_, s)| s.num_chunks()).sum::<u64>())
+            .sum()
+    }
+
+    /// The frozen late buffer, if one waits to be flushed, and its last sequence number.
+    pub fn frozen_late(&self) -> Option<(u64, Arc<LateBuffer>)> {
+        self.late.read().frozen.clone()
+    }
+
     /// Samples applied since the start, replay included.
     pub fn samples_applied(&self) -> u64 {
         self.samples.load(Ordering::Relaxed)
@@ -244,12 +256,6 @@ impl Head {
     /// Forgets the frozen late buffer, whose rows are in a block now.
     pub fn drop_frozen_late(&self) {
         self.late.write().frozen = None;
-    }
-
-    /// Runs `cut` while nothing can be logged.
-    pub fn while_quiet<T>(&self, cut: impl FnOnce() -> T) -> T {
-        let _guards = self.stripes.lock_all();
-        cut()
     }
 
     /// Frees what is below `boundary` (it is in a block that every reader sees) and the series that

@@ -5,11 +5,20 @@
 //! tears, loses and fills up.
 
 pub mod append;
+pub mod block;
+pub mod checkpoint;
 pub mod chunk;
+pub mod db;
 pub mod encoding;
 pub mod fs;
 pub mod head;
 pub mod lock;
+pub mod manifest;
+pub mod options;
 pub mod postings;
 pub mod query;
+pub mod view;
 pub mod wal;
+
+pub use db::Db;
+pub use options::DbOptions;

@@ -1,5 +1,6 @@
 //! Reads over head and blocks together.
 
+pub mod block_source;
 pub mod head_source;
 pub mod merge;
 pub mod set;
@@ -15,7 +16,10 @@ pub trait Source: Send + Sync {
     fn len(&self) -> usize;
 
     /// Labels of series `i`.
-    fn labels(&self, i: usize) -> Labels;
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn labels(&self, i: usize) -> Result<Labels, ReadError>;
 
     /// First and last time that any sample of it can have, ms, inclusive.
     fn bounds(&self) -> (i64, i64);
@@ -37,7 +41,10 @@ pub trait Source: Send + Sync {
     }
 
     /// What reading everything costs at most.
-    fn estimate(&self) -> Estimate;
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn estimate(&self, mint: i64, maxt: i64) -> Result<Estimate, ReadError>;
 }
 
 /// A shared source.

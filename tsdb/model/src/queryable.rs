@@ -134,7 +134,10 @@ pub trait SeriesSet: Send + Sync {
     fn len(&self) -> usize;
 
     /// The labels of series `i`, `i < len()`. Strictly increasing in `i`.
-    fn labels(&self, i: usize) -> Labels;
+    ///
+    /// # Errors
+    /// [`ReadError`] where the index on disk is damaged.
+    fn labels(&self, i: usize) -> Result<Labels, ReadError>;
 
     /// Reads the samples of series `i` inside `[mint, maxt]` into `buf`, replacing what it held.
     /// Times increase strictly within floats and within histograms; no time is in both. The set
@@ -319,8 +322,8 @@ impl SeriesSet for EmptySet {
         0
     }
 
-    fn labels(&self, _: usize) -> Labels {
-        Labels::empty()
+    fn labels(&self, _: usize) -> Result<Labels, ReadError> {
+        Ok(Labels::empty())
     }
 
     fn read(&self, _: usize, buf: &mut SeriesBuf) -> Result<(), ReadError> {

@@ -91,3 +91,8 @@ fn nobody_else_may_read_what_is_created() {
     let mode = |p: &Path| p.metadata().unwrap().permissions().mode() & 0o7777;
     assert_eq!((mode(&dir), mode(&file)), (0o700, 0o600));
 }
+
+#[test]
+fn the_simulated_one_conforms() {
+    conforms(&super::sim::SimFs::new(1), Path::new("/"));
+}

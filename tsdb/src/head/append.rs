@@ -13,6 +13,9 @@ use crate::head::stripes::{Guards, Pending, PendingRow, STRIPES, stripe_of};
 use crate::wal::record::{HistogramRow, Record, SeriesRef};
 use std::sync::atomic::Ordering;
 
+/// Most bytes of labels that one batch may bring to the index: its definitions are one log record.
+const MAX_NEW_LABEL_BYTES: usize = 32 << 20;
+
 /// A judged batch with the stripes that it locked: log the record, then [`Head::pend`].
 #[derive(Debug)]
 pub struct Judged<'a> {
@@ -101,6 +104,10 @@ impl Head {
         report: &mut AppendReport,
     ) -> Target {
         let labels = resolve(i).map_err(Refusal::Labels)?;
+        report.new_label_bytes += labels.as_bytes().len();
+        if report.new_label_bytes > MAX_NEW_LABEL_BYTES {
+            return Err(Refusal::TooManyNewLabels { limit: MAX_NEW_LABEL_BYTES });
+        }
         let index = self.index.upgradable_read();
         let known = if let Some((slot, series)) = index.find(&labels) {
             Known { slot, series }
@@ -224,9 +231,14 @@ impl Judge<'_, '_> {
                 return None;
             }
         };
-        if t >= series.logged_t {
+        // A late row below the boundary may be the newest that the head remembers and yet not the
+        // series' newest: that one may be in a block. It must not make later corrections fail.
+        if !late || t == series.logged_t {
             series.logged_t = t;
             series.logged = value();
+        }
+        if late {
+            series.late_t = series.late_t.max(t);
         }
         if !series.defined {
             series.defined = true;

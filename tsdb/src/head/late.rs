@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use crossbeam_skiplist::SkipMap;
 use model::HistogramValue;
 
-use crate::wal::record::SeriesRef;
+use crate::wal::record::{HistogramRow, Record, SeriesRef};
 
 /// Bytes of memory of one entry: key, value, and the tower of a skip list node.
 const ENTRY_BYTES: u64 = 96;
@@ -95,6 +95,22 @@ impl LateBuffer {
     /// Bytes of memory held, nearly.
     pub fn heap_bytes(&self) -> u64 {
         self.num_rows() * ENTRY_BYTES
+    }
+}
+
+impl Record {
+    /// Adds a late sample.
+    pub fn push_late(&mut self, series: SeriesRef, t_ms: i64, value: LateValue) {
+        match value {
+            LateValue::Float(bits) => {
+                self.late.refs.push(series);
+                self.late.times.push(t_ms);
+                self.late.values.push(f64::from_bits(bits));
+            }
+            LateValue::Histogram(value) => {
+                self.histograms.push(HistogramRow { series, t_ms, late: true, value });
+            }
+        }
     }
 }
 

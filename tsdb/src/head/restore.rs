@@ -30,12 +30,25 @@ pub struct SeriesState {
     pub histograms: Vec<(i64, HistogramValue)>,
 }
 
+/// What a checkpoint says of a defined series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChunkState {
+    /// Its name.
+    pub id: SeriesRef,
+    /// Time of the newest logged row.
+    pub logged_t: i64,
+    /// Bits of that row's value, where it is a float.
+    pub logged: Option<u64>,
+    /// In-order chunks, oldest first.
+    pub chunks: Vec<Arc<SealedChunk>>,
+}
+
 /// Where replay has come to: which slot each reference of the log means now, and what it dropped.
 #[derive(Debug, Default)]
 pub struct Replay {
     slots: HashMap<SeriesRef, u32>,
     /// Late rows of records up to this are in blocks.
-    pub flushed_late_seq: u64,
+    flushed_late_seq: u64,
     /// Rows applied.
     pub rows: u64,
     /// Rows whose series definition was lost.
@@ -73,17 +86,18 @@ impl Head {
         }
     }
 
-    /// Puts a series of a checkpoint back.
-    pub fn restore(&self, state: SeriesState, replay: &mut Replay) {
-        let slot = self.replay_series(state.id, &state.labels, replay);
+    /// Puts the chunks of a series of a checkpoint back; a record defined it before.
+    pub fn restore(&self, state: ChunkState, replay: &mut Replay) {
+        let Some(slot) = replay.find(state.id) else { return };
         let mut stripe = self.stripes.lock(stripe_of(slot));
         let series = stripe.get_mut(slot).expect("replay_series made it");
         let bytes: usize = state.chunks.iter().map(|c| sealed_bytes(c)).sum();
-        let rows = state.chunks.iter().map(|c| u64::from(c.count)).sum::<u64>()
-            + state.histograms.len() as u64;
-        (series.logged_t, series.logged) = (state.logged_t, state.logged);
+        let rows = state.chunks.iter().map(|c| u64::from(c.count)).sum::<u64>();
+        if state.logged_t >= series.logged_t {
+            series.logged_t = state.logged_t;
+            series.logged = state.logged.map_or(Logged::Nothing, Logged::Float);
+        }
         series.sealed = state.chunks;
-        series.histograms = state.histograms;
         let (mint, maxt) = (series.first_t(), series.applied_t());
         drop(stripe);
         self.note_applied(signed(bytes), mint, maxt, rows);
@@ -124,6 +138,7 @@ impl Head {
             if row.late {
                 if seq > replay.flushed_late_seq {
                     series.has_late = true;
+                    series.late_t = series.late_t.max(row.t_ms);
                     let value = LateValue::Histogram(row.value.clone());
                     self.late.read().active.insert(series.id, row.t_ms, value);
                 }
@@ -131,7 +146,7 @@ impl Head {
                 let grown = Self::apply_histogram(series, row.t_ms, row.value.clone());
                 self.note_applied(grown, row.t_ms, row.t_ms, 1);
             }
-            if row.t_ms >= series.logged_t {
+            if row.t_ms > series.logged_t && !row.late || row.t_ms == series.logged_t {
                 series.logged_t = row.t_ms;
                 series.logged = Logged::Histogram(row.value.clone());
             }
@@ -164,22 +179,13 @@ impl Head {
             let mut stripe = self.stripes.lock(stripe_of(slot));
             let series = stripe.get_mut(slot).expect("replayed series have a place");
             series.has_late = true;
+            series.late_t = series.late_t.max(t);
             late.insert(series.id, t, LateValue::Float(v.to_bits()));
-            if t >= series.logged_t {
-                series.logged_t = t;
+            if t == series.logged_t {
                 series.logged = Logged::Float(v.to_bits());
             }
             replay.rows += 1;
         }
-    }
-
-    /// Puts a late sample of a checkpoint back.
-    pub fn restore_late(&self, id: SeriesRef, t: i64, value: LateValue, replay: &mut Replay) {
-        let Some(slot) = replay.find(id) else { return };
-        let mut stripe = self.stripes.lock(stripe_of(slot));
-        let series = stripe.get_mut(slot).expect("replayed series have a place");
-        series.has_late = true;
-        self.late.read().active.insert(series.id, t, value);
     }
 
     /// Ends replay: references that were seen are not given out again.
@@ -190,6 +196,11 @@ impl Head {
 }
 
 impl Replay {
+    /// A replay that skips the late rows of records up to `flushed_late_seq`.
+    pub fn behind(flushed_late_seq: u64) -> Self {
+        Self { flushed_late_seq, ..Self::default() }
+    }
+
     fn find(&mut self, id: SeriesRef) -> Option<u32> {
         let slot = self.slots.get(&id).copied();
         self.orphans += u64::from(slot.is_none());

@@ -18,6 +18,16 @@ pub enum Logged {
     Histogram(HistogramValue),
 }
 
+impl Logged {
+    /// The bits, where the value is a float.
+    pub const fn float_bits(&self) -> Option<u64> {
+        match self {
+            Self::Float(bits) => Some(*bits),
+            Self::Nothing | Self::Histogram(_) => None,
+        }
+    }
+}
+
 /// A series. Its stripe's lock guards it.
 #[derive(Debug)]
 pub struct Series {
@@ -27,10 +37,13 @@ pub struct Series {
     pub defined: bool,
     /// Whether a late sample of it may be in a buffer.
     pub has_late: bool,
-    /// Time of the newest logged row, in order or not; `i64::MIN` before the first.
+    /// Time of the newest row that was in order when logged; `i64::MIN` before the first.
     pub logged_t: i64,
-    /// Value of that row.
+    /// Value of that row, or of a later one at the same time.
     pub logged: Logged,
+    /// Newest time of a row that was late when logged: one below the flush boundary may be newer
+    /// than everything in order.
+    pub late_t: i64,
     /// The chunk that grows.
     pub open: GorillaChunk,
     /// Chunks that do not, oldest first.
@@ -61,6 +74,7 @@ impl Series {
             has_late: false,
             logged_t: i64::MIN,
             logged: Logged::Nothing,
+            late_t: i64::MIN,
             open: GorillaChunk::new(seed),
             sealed: Vec::new(),
             histograms: Vec::new(),
@@ -77,7 +91,13 @@ impl Series {
         if t < self.logged_t || matches!(self.logged, Logged::Nothing) {
             return Standing::Late;
         }
-        if equal(&self.logged) { Standing::Repeated } else { Standing::Contradicting }
+        if equal(&self.logged) {
+            Standing::Repeated
+        } else if self.late_t > t {
+            Standing::Late
+        } else {
+            Standing::Contradicting
+        }
     }
 
     /// Makes an in-order float visible; cuts the chunk at `MAX_SAMPLES` and at multiples of

@@ -109,7 +109,7 @@ fn term<'a, S: PostingsSource>(source: &'a S, m: &Matcher) -> Result<Term<'a>, S
         Test::Values(values) => {
             let mut sets = Vec::with_capacity(values.len());
             for value in values {
-                if let Some(id) = source.value_id(&m.name, &value)? {
+                if let Some(id) = source.value_id(&m.name, value)? {
                     sets.push(source.postings(id)?);
                 }
             }
@@ -142,7 +142,7 @@ enum Test<'m> {
     /// Accepts one value.
     Value(&'m str),
     /// Accepts a few values, none of them empty.
-    Values(Vec<String>),
+    Values(&'m [String]),
     /// Accepts what the expression accepts. All of it begins with `prefix`, which is empty where
     /// the expression accepts the empty value.
     Regex { prefix: &'m str, accepts_empty: bool },
@@ -159,35 +159,13 @@ fn positive_test(m: &Matcher) -> Test<'_> {
         _ => {}
     }
     let accepts_empty = regex.is_match("");
-    if !accepts_empty && let Some(values) = alternatives(&m.value) {
-        return Test::Values(values);
+    match regex.set_matches() {
+        Some(values) if !accepts_empty => Test::Values(values),
+        Some([_]) => Test::Absent,
+        // A prefix helps only where what begins otherwise is refused and stays so.
+        _ if accepts_empty => Test::Regex { prefix: "", accepts_empty },
+        _ => Test::Regex { prefix: regex.prefix(), accepts_empty },
     }
-    let prefix = if accepts_empty { "" } else { literal_prefix(&m.value) };
-    Test::Regex { prefix, accepts_empty }
-}
-
-/// The alternatives of an expression such as `a|b|c`, `None` where it is anything else.
-fn alternatives(source: &str) -> Option<Vec<String>> {
-    let plain = source.split('|').all(|part| !part.is_empty() && !part.contains(is_special));
-    plain.then(|| source.split('|').map(str::to_owned).collect())
-}
-
-/// The literal text that everything begins with that the expression accepts.
-fn literal_prefix(source: &str) -> &str {
-    if source.contains('|') {
-        return "";
-    }
-    let end = source.find(is_special).unwrap_or(source.len());
-    // What follows may repeat or drop the last character.
-    let last = source[..end].char_indices().next_back();
-    match (last, source[end..].chars().next()) {
-        (Some((at, _)), Some('*' | '+' | '?' | '{')) => &source[..at],
-        _ => &source[..end],
-    }
-}
-
-const fn is_special(c: char) -> bool {
-    matches!(c, '\\' | '.' | '+' | '*' | '?' | '(' | ')' | '[' | ']' | '{' | '}' | '^' | '$' | '|')
 }
 
 #[cfg(test)]
@@ -263,17 +241,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn prefixes_and_sets_are_found_in_plain_text() {
-        assert_eq!(alternatives("a|bc"), Some(vec!["a".to_owned(), "bc".to_owned()]));
-        assert_eq!((alternatives("a|"), alternatives("a.|b")), (None, None));
-        for (source, want) in
-            [("ab.*", "ab"), ("abc?d", "ab"), ("a|b.*", ""), ("x", "x"), ("é+", ""), ("a\\d", "a")]
-        {
-            assert_eq!(literal_prefix(source), want, "{source}");
-        }
-    }
-
     fn labels() -> impl Strategy<Value = Labels> {
         proptest::collection::btree_map("[abc]", "[abx]{0,3}", 0..4)
             .prop_map(|map| Labels::from_pairs(map).unwrap())
@@ -289,6 +256,11 @@ mod tests {
             Just("a.*"),
             Just("ab?"),
             Just("(a|b)x"),
+            Just("()"),
+            Just("(|a)b"),
+            Just("(|a)"),
+            Just("[^a]"),
+            Just("a\\b"),
             Just("x*"),
             Just("a.?|b"),
             Just("[ab]+"),

@@ -47,8 +47,8 @@ impl Source for HeadSource {
         self.series.len()
     }
 
-    fn labels(&self, i: usize) -> Labels {
-        self.head.index().labels(self.series[i].0)
+    fn labels(&self, i: usize) -> Result<Labels, ReadError> {
+        Ok(self.head.index().labels(self.series[i].0))
     }
 
     fn bounds(&self) -> (i64, i64) {
@@ -75,7 +75,7 @@ impl Source for HeadSource {
         read_late(&self.late, self.series[i].1, mint, maxt)
     }
 
-    fn estimate(&self) -> Estimate {
+    fn estimate(&self, _: i64, _: i64) -> Result<Estimate, ReadError> {
         let mut estimate = Estimate { num_series: self.series.len() as u64, ..Estimate::default() };
         for (slot, _) in &self.series {
             let (samples, bytes) = self.head.weight(*slot);
@@ -83,6 +83,6 @@ impl Source for HeadSource {
             estimate.chunk_bytes += bytes;
         }
         estimate.num_samples += self.late.iter().map(|b| b.num_rows()).sum::<u64>();
-        estimate
+        Ok(estimate)
     }
 }

@@ -101,8 +101,8 @@ mod tests {
         fn len(&self) -> usize {
             1
         }
-        fn labels(&self, _: usize) -> Labels {
-            Labels::empty()
+        fn labels(&self, _: usize) -> Result<Labels, ReadError> {
+            Ok(Labels::empty())
         }
         fn bounds(&self) -> (i64, i64) {
             let first = self.samples.keys().next().copied().unwrap_or(0);
@@ -126,8 +126,8 @@ mod tests {
         fn late(&self, _: usize, mint: i64, maxt: i64) -> Vec<(i64, LateValue)> {
             self.late.range(mint..=maxt).map(|(t, v)| (*t, LateValue::Float(*v))).collect()
         }
-        fn estimate(&self) -> Estimate {
-            Estimate::default()
+        fn estimate(&self, _: i64, _: i64) -> Result<Estimate, ReadError> {
+            Ok(Estimate::default())
         }
     }
 

@@ -56,15 +56,15 @@ fn join(sources: &[SharedSource], interrupt: &dyn Interrupt) -> Result<Joined, R
     let mut heap: BinaryHeap<Reverse<(Labels, u32, u32)>> = (0..)
         .zip(sources)
         .filter(|(_, s)| s.len() > 0)
-        .map(|(n, s)| Reverse((s.labels(0), n, 0)))
-        .collect();
+        .map(|(n, s)| Ok(Reverse((s.labels(0)?, n, 0))))
+        .collect::<Result<_, ReadError>>()?;
     let (mut parts, mut starts) = (Vec::new(), Vec::new());
     let mut last: Option<Labels> = None;
     while let Some(Reverse((labels, n, i))) = heap.pop() {
         let next = i as usize + 1;
         let source = &sources[n as usize];
         if next < source.len() {
-            heap.push(Reverse((source.labels(next), n, i + 1)));
+            heap.push(Reverse((source.labels(next)?, n, i + 1)));
         }
         if last.as_ref() != Some(&labels) {
             starts.push(number(parts.len()));
@@ -84,7 +84,7 @@ impl SeriesSet for MergedSet {
         self.starts.len() - 1
     }
 
-    fn labels(&self, i: usize) -> Labels {
+    fn labels(&self, i: usize) -> Result<Labels, ReadError> {
         let (source, series) = self.parts(i)[0];
         self.sources[source as usize].labels(series as usize)
     }
@@ -106,7 +106,8 @@ impl SeriesSet for MergedSet {
 
     fn estimate(&self) -> Estimate {
         let mut sum = Estimate { num_series: self.len() as u64, ..Estimate::default() };
-        for part in self.sources.iter().map(|s| s.estimate()) {
+        // Damage shows when the samples are read; an estimate leaves it out.
+        for part in self.sources.iter().filter_map(|s| s.estimate(self.mint, self.maxt).ok()) {
             sum.num_samples += part.num_samples;
             sum.chunk_bytes += part.chunk_bytes;
         }

@@ -1,0 +1,291 @@
+//! The public entry: a query, a [`Queryable`] and a time or a range in, a [`QueryResult`] out.
+
+use std::sync::Arc;
+
+use model::{
+    Accountant, FloatHistogram, Interrupt, Interrupted, Labels, NeverInterrupted, OverBudget,
+    Queryable, ReadError,
+};
+
+use crate::annotations::Annotations;
+use crate::ast::Ast;
+use crate::eval::run::{When, run};
+use crate::{ParseOptions, parse};
+
+/// What holds for every query of an [`Engine`].
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// How far back an instant selector looks, ms.
+    pub lookback_ms: i64,
+    /// Most samples in memory at once (limit L19).
+    pub max_samples: u64,
+    /// Most series that the selectors of one query may select (limit L19).
+    pub max_series: u64,
+    /// Most steps of a subquery (limit L18).
+    pub max_subquery_points: u64,
+    /// Step of a subquery that names none, ms.
+    pub default_subquery_step_ms: i64,
+    /// `promql-delayed-name-removal`: names are dropped at the end and not by each function.
+    pub delayed_name_removal: bool,
+    /// `type-and-unit-labels`: `__type__` says whether a metric is a counter.
+    pub type_and_unit_labels: bool,
+    /// What the parser lets through.
+    pub parse: ParseOptions,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            lookback_ms: 300_000,
+            max_samples: 50_000_000,
+            max_series: 500_000,
+            max_subquery_points: 100_000,
+            default_subquery_step_ms: 60_000,
+            delayed_name_removal: false,
+            type_and_unit_labels: false,
+            parse: ParseOptions::default(),
+        }
+    }
+}
+
+/// What holds for one query.
+#[derive(Clone)]
+pub struct QueryContext {
+    /// Polled at least every 10 ms of work; carries deadline and cancellation.
+    pub interrupt: Arc<dyn Interrupt>,
+    /// Where the query's buffers are charged.
+    pub memory: Accountant,
+    /// Most bytes that this query may hold (limit L20).
+    pub max_bytes: u64,
+    /// Overrides [`EngineOptions::lookback_ms`], ms.
+    pub lookback_ms: Option<i64>,
+}
+
+impl Default for QueryContext {
+    /// No deadline, no memory budget but the 1 GiB of limit L20.
+    fn default() -> Self {
+        Self {
+            interrupt: Arc::new(NeverInterrupted),
+            memory: Accountant::unlimited(),
+            max_bytes: 1 << 30,
+            lookback_ms: None,
+        }
+    }
+}
+
+/// Why there is no result. The display text is what Prometheus answers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// The text is no query: `bad_data`.
+    #[error("{0}")]
+    Parse(String),
+    /// The query cannot be evaluated on this data: `execution`.
+    #[error("{0}")]
+    Execution(String),
+    /// More samples than [`EngineOptions::max_samples`] at once: `execution`.
+    #[error("query processing would load too many samples into memory in query execution")]
+    TooManySamples,
+    /// The query's own byte limit: `execution`.
+    #[error("query needs {wanted} bytes of memory, limit {limit}")]
+    TooManyBytes {
+        /// Bytes that the query would hold.
+        wanted: u64,
+        /// [`QueryContext::max_bytes`].
+        limit: u64,
+    },
+    /// The budget of the process is exhausted; a later attempt may succeed: `timeout`, 503.
+    #[error("{0}")]
+    OverBudget(OverBudget),
+    /// The interrupt says that nobody waits any more: `canceled`.
+    #[error("query was canceled in expression evaluation")]
+    Canceled,
+    /// The interrupt says that the deadline has passed: `timeout`.
+    #[error("query timed out in expression evaluation")]
+    TimedOut,
+    /// Storage could not be read: `internal`.
+    #[error("{0}")]
+    Storage(ReadError),
+}
+
+impl QueryError {
+    pub(crate) fn execution(text: impl Into<String>) -> Self {
+        Self::Execution(text.into())
+    }
+}
+
+impl From<Interrupted> for QueryError {
+    fn from(reason: Interrupted) -> Self {
+        match reason {
+            Interrupted::Canceled => Self::Canceled,
+            Interrupted::TimedOut => Self::TimedOut,
+        }
+    }
+}
+
+impl From<ReadError> for QueryError {
+    fn from(e: ReadError) -> Self {
+        match e {
+            ReadError::Interrupted(reason) => reason.into(),
+            ReadError::OverBudget(e) => Self::OverBudget(e),
+            ReadError::Corrupt(_) | ReadError::Io(_) => Self::Storage(e),
+        }
+    }
+}
+
+/// A float or a histogram.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SampleValue {
+    /// A float.
+    Float(f64),
+    /// A native histogram.
+    Histogram(Arc<FloatHistogram>),
+}
+
+/// One series of a matrix; times are in ms and strictly increasing, no time is in both lists.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct MatrixSeries {
+    /// The label set.
+    pub labels: Labels,
+    /// Float samples.
+    pub floats: Vec<(i64, f64)>,
+    /// Histogram samples.
+    pub histograms: Vec<(i64, Arc<FloatHistogram>)>,
+}
+
+/// One element of an instant vector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VectorSample {
+    /// The label set.
+    pub labels: Labels,
+    /// The evaluation time, ms.
+    pub t_ms: i64,
+    /// The value.
+    pub value: SampleValue,
+}
+
+/// What a query evaluates to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// A number.
+    Scalar {
+        /// The evaluation time, ms.
+        t_ms: i64,
+        /// The number.
+        v: f64,
+    },
+    /// A string literal.
+    String {
+        /// The evaluation time, ms.
+        t_ms: i64,
+        /// The text.
+        text: String,
+    },
+    /// An instant vector, in the order of `sort` or `topk` where the query has one on top.
+    Vector(Vec<VectorSample>),
+    /// Series over time, sorted by labels.
+    Matrix(Vec<MatrixSeries>),
+}
+
+/// What the evaluation cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueryStats {
+    /// Samples read from storage, each counted once for each selector that read it.
+    pub samples_read: u64,
+    /// Samples that the steps looked at, as Prometheus counts `totalQueryableSamples`: a sample
+    /// counts once for every window it is in.
+    pub queryable_samples: u64,
+    /// Most samples held at once.
+    pub peak_samples: u64,
+    /// Series selected.
+    pub num_series: u64,
+    /// Most bytes held at once.
+    pub peak_bytes: u64,
+}
+
+/// A value, and what the reader of it should know.
+#[derive(Debug, Clone)]
+pub struct QueryResult {
+    /// The value.
+    pub value: Value,
+    /// PromQL warnings and infos.
+    pub annotations: Annotations,
+    /// Warnings of storage, such as quarantined data in the range.
+    pub storage_warnings: Vec<String>,
+    /// What it cost.
+    pub stats: QueryStats,
+}
+
+/// Evaluates queries; holds options alone, so that one serves all threads.
+#[derive(Debug, Clone, Default)]
+pub struct Engine {
+    /// What holds for every query.
+    pub options: EngineOptions,
+}
+
+impl Engine {
+    /// An engine with these options.
+    pub const fn new(options: EngineOptions) -> Self {
+        Self { options }
+    }
+
+    /// Evaluates the query `text` at one time.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub fn instant(
+        &self,
+        queryable: &dyn Queryable,
+        text: &str,
+        t_ms: i64,
+        context: &QueryContext,
+    ) -> Result<QueryResult, QueryError> {
+        self.instant_ast(queryable, &self.parse(text)?, t_ms, context)
+    }
+
+    /// Evaluates the query `text` over a range; see [`Engine::range_ast`].
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub fn range(
+        &self,
+        queryable: &dyn Queryable,
+        text: &str,
+        range_ms: (i64, i64, i64),
+        context: &QueryContext,
+    ) -> Result<QueryResult, QueryError> {
+        self.range_ast(queryable, &self.parse(text)?, range_ms, context)
+    }
+
+    fn parse(&self, text: &str) -> Result<Ast, QueryError> {
+        parse(text, &self.options.parse).map_err(|e| QueryError::Parse(e.to_string()))
+    }
+
+    /// Evaluates `ast` at one time.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub fn instant_ast(
+        &self,
+        queryable: &dyn Queryable,
+        ast: &Ast,
+        t_ms: i64,
+        context: &QueryContext,
+    ) -> Result<QueryResult, QueryError> {
+        run(&self.options, queryable, ast, When::Instant { t_ms }, context)
+    }
+
+    /// Evaluates `ast` at `start_ms`, `start_ms + step_ms` and so on, up to and with `end_ms`.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub fn range_ast(
+        &self,
+        queryable: &dyn Queryable,
+        ast: &Ast,
+        (start_ms, end_ms, step_ms): (i64, i64, i64),
+        context: &QueryContext,
+    ) -> Result<QueryResult, QueryError> {
+        let when = When::Range { start_ms, end_ms, step_ms };
+        run(&self.options, queryable, ast, when, context)
+    }
+}

@@ -1,0 +1,176 @@
+//! The evaluator: a tree of operators, each of which yields one series' results over all steps at
+//! a time.
+//!
+//! The contract of an operator: [`Operator::next`] gives the next row, in the order in which
+//! Prometheus would process the series, each label set once (under delayed name removal: each
+//! label set with its name still in it), none without a value, and `None` at the end and for ever
+//! after. Nothing is read before the first call. A row is as long as the operator's steps.
+//!
+//! Operators nest as deep as the text nests parentheses and calls, which the parser limits; a
+//! chain of binary operators is one operator ([`binary`]).
+
+pub(crate) mod absent;
+pub(crate) mod aggregate;
+pub(crate) mod binary;
+pub(crate) mod call;
+pub(crate) mod element;
+pub(crate) mod histogram;
+pub(crate) mod info;
+pub(crate) mod label;
+pub(crate) mod matching;
+pub(crate) mod merge;
+pub(crate) mod names;
+pub(crate) mod operand;
+pub(crate) mod range;
+pub(crate) mod range_function;
+pub(crate) mod repeat;
+pub(crate) mod row;
+pub(crate) mod run;
+pub(crate) mod scalar;
+pub(crate) mod selector;
+pub(crate) mod smoothed;
+pub(crate) mod sort;
+pub(crate) mod state;
+pub(crate) mod subquery;
+pub(crate) mod windows;
+
+pub(crate) use names::is_metadata_label;
+pub(crate) use row::{Bits, Cell, Row};
+pub(crate) use state::State;
+
+use std::sync::Arc;
+
+use model::{Interrupt, Queryable};
+
+use crate::ast::{Ast, Expr, NodeId};
+use crate::engine::{EngineOptions, QueryError};
+use crate::plan::Plan;
+
+/// The times at which something is evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Steps {
+    pub(crate) start_ms: i64,
+    /// At least 1.
+    pub(crate) step_ms: i64,
+    pub(crate) count: usize,
+}
+
+impl Steps {
+    /// The steps from `start_ms` to at most `end_ms`.
+    pub(crate) fn new(start_ms: i64, end_ms: i64, step_ms: i64) -> Self {
+        let span = end_ms.saturating_sub(start_ms);
+        let count = if span < 0 { 0 } else { (span / step_ms).saturating_add(1) };
+        Self { start_ms, step_ms, count: usize::try_from(count).unwrap_or(usize::MAX) }
+    }
+
+    pub(crate) const fn once(t_ms: i64) -> Self {
+        Self { start_ms: t_ms, step_ms: 1, count: 1 }
+    }
+
+    #[expect(clippy::cast_possible_wrap, reason = "the count came from an i64")]
+    pub(crate) const fn at(&self, step: usize) -> i64 {
+        self.start_ms + step as i64 * self.step_ms
+    }
+}
+
+/// When a selector looks, for each step: `@` or the step's time, less the offset.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct References {
+    pub(crate) steps: Steps,
+    at_ms: Option<i64>,
+    offset_ms: i64,
+}
+
+impl References {
+    pub(crate) fn new(steps: Steps, at_ms: Option<i64>, offset_ms: i64) -> Self {
+        Self { steps, at_ms, offset_ms }
+    }
+
+    /// The reference time of a step; never decreases from step to step.
+    pub(crate) fn at(&self, step: usize) -> i64 {
+        self.at_ms.unwrap_or_else(|| self.steps.at(step)).saturating_sub(self.offset_ms)
+    }
+
+    pub(crate) fn first(&self) -> i64 {
+        self.at(0)
+    }
+
+    pub(crate) fn last(&self) -> i64 {
+        self.at(self.steps.count - 1)
+    }
+}
+
+/// What all operators of one query share.
+pub(crate) struct Query<'q> {
+    pub(crate) ast: &'q Ast,
+    pub(crate) plan: &'q Plan,
+    pub(crate) queryable: &'q dyn Queryable,
+    pub(crate) options: &'q EngineOptions,
+    pub(crate) interrupt: Arc<dyn Interrupt>,
+    /// How far back instant selectors look, ms.
+    pub(crate) lookback_ms: i64,
+    /// Start, end and step of the query itself, ms; the step is 0 for an instant query.
+    pub(crate) start_ms: i64,
+    pub(crate) end_ms: i64,
+    pub(crate) step_ms: i64,
+}
+
+/// Yields rows; see the module for the contract.
+pub(crate) trait Operator {
+    fn next(&mut self, state: &mut State) -> Result<Option<Row>, QueryError>;
+}
+
+/// An operator of any kind.
+pub(crate) type Rows<'q> = Box<dyn Operator + 'q>;
+
+impl Query<'_> {
+    /// The node below parentheses.
+    pub(crate) fn unwrapped(&self, mut id: NodeId) -> NodeId {
+        while let Expr::Paren(inner) = self.ast.expr(id) {
+            id = *inner;
+        }
+        id
+    }
+}
+
+/// The operator for the vector expression `id` over `steps`.
+///
+/// # Errors
+/// What can be said of the expression before data is read.
+pub(crate) fn build<'q>(
+    query: &'q Query<'q>,
+    id: NodeId,
+    steps: Steps,
+    state: &mut State,
+) -> Result<Rows<'q>, QueryError> {
+    if query.plan.node(id).invariant && steps.count > 1 {
+        let once = build_node(query, id, Steps::once(steps.start_ms), state)?;
+        return Ok(Box::new(repeat::Repeat::new(once, steps)));
+    }
+    build_node(query, id, steps, state)
+}
+
+fn build_node<'q>(
+    query: &'q Query<'q>,
+    id: NodeId,
+    steps: Steps,
+    state: &mut State,
+) -> Result<Rows<'q>, QueryError> {
+    let id = query.unwrapped(id);
+    match query.ast.expr(id) {
+        Expr::Vector(_) => selector::build(query, id, steps, selector::Emit::Value, state),
+        Expr::Call { function, args } => call::build(query, id, function, args, steps, state),
+        Expr::Aggregate(aggregate) => aggregate::build(query, id, aggregate, steps, state),
+        Expr::Binary(_) => binary::build(query, id, steps, state),
+        Expr::Unary { negative, expr } => {
+            element::build_unary(query, *expr, *negative, steps, state)
+        }
+        Expr::Number { .. }
+        | Expr::String(_)
+        | Expr::Matrix { .. }
+        | Expr::Subquery(_)
+        | Expr::Paren(_) => {
+            unreachable!("the type checker lets only vectors through here")
+        }
+    }
+}

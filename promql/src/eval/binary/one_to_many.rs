@@ -1,0 +1,283 @@
+//! Arithmetic and comparison between two vectors: the side with one series per group is read into
+//! a table, the other one is streamed against it.
+
+use hashbrown::HashMap;
+use model::Labels;
+
+use super::{Stage, one_is_left};
+use crate::ast::{Binary, Cardinality, Pos};
+use crate::engine::QueryError;
+use crate::eval::matching::{changes_metric, group_labels, result_labels, signature};
+use crate::eval::operand::{Keep, Operator};
+use crate::eval::state::Held;
+use crate::eval::{Bits, Query, Row, Rows, State, Steps};
+
+/// The series of one group.
+#[derive(Default)]
+struct Group {
+    /// The one side: several series only where they take turns, or where that is an error.
+    ones: Vec<Row>,
+    /// Steps at which the many side has a sample, for the fill modifiers.
+    many_seen: Option<Bits>,
+    results: Results,
+}
+
+/// The results of one group.
+#[derive(Default)]
+struct Results {
+    /// One for each label set.
+    rows: Vec<Row>,
+    /// Of one-to-one matching: the steps that have their result.
+    matched: Option<Bits>,
+}
+
+/// Two series of the one side in one group at one step.
+struct Duplicate {
+    steps: Bits,
+    group: Labels,
+    series: [Labels; 2],
+}
+
+/// The stage of an operator between vectors.
+pub(super) struct OneToMany<'q> {
+    query: &'q Query<'q>,
+    binary: &'q Binary,
+    operator: Operator,
+    steps: usize,
+    /// The right side, where the left one is the table.
+    right: Option<Rows<'q>>,
+    index: HashMap<Labels, usize>,
+    groups: Vec<Group>,
+    duplicates: Vec<Duplicate>,
+    held: Held,
+}
+
+impl<'q> OneToMany<'q> {
+    pub(super) fn open(
+        query: &'q Query<'q>,
+        binary: &'q Binary,
+        pos: Pos,
+        mut right: Rows<'q>,
+        steps: Steps,
+        state: &mut State,
+    ) -> Result<Self, QueryError> {
+        let mut stage = Self {
+            query,
+            binary,
+            operator: Operator::new(binary.op, binary.return_bool, pos),
+            steps: steps.count,
+            right: None,
+            index: HashMap::new(),
+            groups: Vec::new(),
+            duplicates: Vec::new(),
+            held: Held::default(),
+        };
+        if one_is_left(binary) {
+            stage.right = Some(right);
+        } else {
+            while let Some(row) = right.next(state)? {
+                stage.add_one(row, state)?;
+            }
+        }
+        Ok(stage)
+    }
+
+    fn group(&mut self, key: Labels) -> usize {
+        let next = self.groups.len();
+        let at = *self.index.entry(key).or_insert(next);
+        if at == next {
+            self.groups.push(Group::default());
+        }
+        at
+    }
+
+    /// Puts a series of the one side into the table.
+    fn add_one(&mut self, row: Row, state: &mut State) -> Result<(), QueryError> {
+        state.hold_row(&mut self.held, &row)?;
+        let key = signature(&self.binary.matching, &row.labels);
+        let at = self.group(key);
+        let occupied = row.occupied();
+        for other in &self.groups[at].ones {
+            let mut both = other.occupied();
+            both.intersect(&occupied);
+            if both.any() {
+                self.duplicates.push(Duplicate {
+                    steps: both,
+                    group: group_labels(&self.binary.matching, &row.labels),
+                    series: [other.labels.clone(), row.labels.clone()],
+                });
+            }
+        }
+        self.groups[at].ones.push(row);
+        Ok(())
+    }
+
+    /// The values of the fill modifiers for the many and the one side.
+    fn fills(&self) -> (Option<f64>, Option<f64>) {
+        let m = &self.binary.matching;
+        if one_is_left(self.binary) {
+            (m.fill_right, m.fill_left)
+        } else {
+            (m.fill_left, m.fill_right)
+        }
+    }
+
+    /// Duplicates are an error only at steps where the many side has something to match, and
+    /// always under a fill modifier.
+    fn check_duplicates(&self, occupied: Option<&Bits>) -> Result<(), QueryError> {
+        let hit = self.duplicates.iter().find(|d| occupied.is_none_or(|o| d.steps.intersects(o)));
+        let Some(Duplicate { group, series, .. }) = hit else { return Ok(()) };
+        let mut series = series.clone().map(|l| l.to_string());
+        series.sort();
+        let side = if one_is_left(self.binary) { "left" } else { "right" };
+        Err(QueryError::Execution(format!(
+            "found duplicate series for the match group {group} on the {side} hand-side of the \
+             operation: [{}, {}];many-to-many matching not allowed: matching labels must be \
+             unique on one side",
+            series[0], series[1]
+        )))
+    }
+
+    fn push_many(&mut self, row: Row, state: &mut State) -> Result<(), QueryError> {
+        state.worked(row.steps() as u64)?;
+        let occupied = row.occupied();
+        let (fill_many, fill_one) = self.fills();
+        if !self.duplicates.is_empty() {
+            let filling = fill_many.is_some() || fill_one.is_some();
+            self.check_duplicates((!filling).then_some(&occupied))?;
+        }
+        let key = signature(&self.binary.matching, &row.labels);
+        let at = match self.index.get(&key) {
+            Some(at) => *at,
+            None if fill_one.is_some() => self.group(key),
+            None => return Ok(state.recycle(row)),
+        };
+        // The group is taken out so that it and the rest of the stage can change together.
+        let mut group = std::mem::take(&mut self.groups[at]);
+        if fill_many.is_some() {
+            group.many_seen.get_or_insert_with(|| Bits::empty(self.steps)).union(&occupied);
+        }
+        let mut unmatched = occupied;
+        for one in &group.ones {
+            let mut both = one.occupied();
+            both.intersect(&unmatched);
+            unmatched.subtract(&both);
+            self.combine(&row, one, &both, &mut group.results, state)?;
+        }
+        if let Some(v) = fill_one
+            && unmatched.any()
+        {
+            let one = self.stand_in(&row, v);
+            self.combine(&row, &one, &unmatched, &mut group.results, state)?;
+        }
+        self.groups[at] = group;
+        state.recycle(row);
+        Ok(())
+    }
+
+    /// A row that has `v` at every step, in the place of a missing partner of `row`.
+    fn stand_in(&self, row: &Row, v: f64) -> Row {
+        let labels = group_labels(&self.binary.matching, &row.labels);
+        let mut out = Row::empty(labels, false, self.steps);
+        out.floats.fill(v);
+        out.present.fill();
+        out
+    }
+
+    /// Puts the results of `many` and `one` at `steps` where they belong among `results`.
+    fn combine(
+        &mut self,
+        many: &Row,
+        one: &Row,
+        steps: &Bits,
+        results: &mut Results,
+        state: &mut State,
+    ) -> Result<(), QueryError> {
+        if !steps.any() {
+            return Ok(());
+        }
+        let matching = &self.binary.matching;
+        if matching.card == Cardinality::OneToOne {
+            // Also where a comparison will filter the pair out.
+            let matched = results.matched.get_or_insert_with(|| Bits::empty(self.steps));
+            if matched.intersects(steps) {
+                return Err(self.multiple_matches());
+            }
+            matched.union(steps);
+        }
+        let mut labels = result_labels(self.binary.op, matching, &many.labels, &one.labels);
+        let mut drop_name = many.drop_name && !changes_metric(self.binary.op);
+        if self.binary.return_bool {
+            (labels, drop_name) = self.query.nameless(labels);
+        }
+        let mut fresh = state.row(labels, drop_name, self.steps);
+        for step in steps.iter() {
+            let pair = if one_is_left(self.binary) {
+                (one.cell(step), many.cell(step))
+            } else {
+                (many.cell(step), one.cell(step))
+            };
+            self.operator.apply(pair, Keep::Left, &mut fresh, step, state);
+        }
+        if !fresh.any() {
+            state.recycle(fresh);
+            return Ok(());
+        }
+        state.hold_row(&mut self.held, &fresh)?;
+        match results.rows.iter_mut().find(|r| r.labels == fresh.labels) {
+            None => results.rows.push(fresh),
+            Some(row) if row.occupied().intersects(&fresh.occupied()) => {
+                return Err(self.multiple_matches());
+            }
+            Some(row) => row.absorb(fresh),
+        }
+        Ok(())
+    }
+
+    fn multiple_matches(&self) -> QueryError {
+        QueryError::execution(if self.binary.matching.card == Cardinality::OneToOne {
+            "multiple matches for labels: many-to-one matching must be explicit \
+             (group_left/group_right)"
+        } else {
+            "multiple matches for labels: grouping labels must ensure unique matches"
+        })
+    }
+
+    /// Stands in for the many side where it has nothing in a group.
+    fn fill_many(&mut self, v: f64, state: &mut State) -> Result<(), QueryError> {
+        for at in 0..self.groups.len() {
+            let mut group = std::mem::take(&mut self.groups[at]);
+            for one in &group.ones {
+                let mut alone = one.occupied();
+                if let Some(seen) = &group.many_seen {
+                    alone.subtract(seen);
+                }
+                let many = self.stand_in(one, v);
+                self.combine(&many, one, &alone, &mut group.results, state)?;
+            }
+            self.groups[at] = group;
+        }
+        Ok(())
+    }
+}
+
+impl Stage for OneToMany<'_> {
+    fn push(&mut self, row: Row, _: &mut Vec<Row>, state: &mut State) -> Result<(), QueryError> {
+        if self.right.is_some() { self.add_one(row, state) } else { self.push_many(row, state) }
+    }
+
+    fn finish(&mut self, out: &mut Vec<Row>, state: &mut State) -> Result<(), QueryError> {
+        if let Some(mut right) = self.right.take() {
+            while let Some(row) = right.next(state)? {
+                self.push_many(row, state)?;
+            }
+        }
+        if let Some(v) = self.fills().0 {
+            self.check_duplicates(None)?;
+            self.fill_many(v, state)?;
+        }
+        out.extend(self.groups.drain(..).flat_map(|g| g.results.rows));
+        state.release(&mut self.held);
+        Ok(())
+    }
+}

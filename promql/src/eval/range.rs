@@ -1,0 +1,165 @@
+//! Series with all their samples of a range: what range functions read.
+
+use std::sync::Arc;
+
+use model::{FloatHistogram, HistogramValue, Labels, SeriesBuf, SeriesSet, is_stale};
+
+use super::state::Held;
+use super::windows::Reach;
+use super::{Query, References, State, Steps, selector, subquery};
+use crate::ast::{Expr, NodeId, VectorSelector};
+use crate::engine::QueryError;
+use crate::functions::rate::extended::Modifier;
+
+/// A histogram with its time.
+pub(crate) type TimedHistogram = (i64, Arc<FloatHistogram>);
+
+/// The samples of one series, stale markers removed.
+#[derive(Clone, Copy)]
+pub(crate) struct SeriesView<'a> {
+    pub(crate) times: &'a [i64],
+    pub(crate) values: &'a [f64],
+    pub(crate) histograms: &'a [TimedHistogram],
+    /// The same number means the same `times`; `None` that nothing is known.
+    pub(crate) generation: Option<u64>,
+}
+
+/// Yields series one at a time.
+pub(crate) trait RangeSource {
+    /// Goes to the next series that has samples: its labels and mark.
+    fn next(&mut self, state: &mut State) -> Result<Option<(Labels, bool)>, QueryError>;
+
+    /// The samples of the series that [`RangeSource::next`] found.
+    fn series(&self) -> SeriesView<'_>;
+}
+
+/// A range vector: the series, and which part of them each step sees.
+pub(crate) struct RangeVector<'q> {
+    pub(crate) source: Box<dyn RangeSource + 'q>,
+    pub(crate) references: References,
+    pub(crate) range_ms: i64,
+    /// What a window reads; more than the range where it is anchored or smoothed.
+    pub(crate) reach: Reach,
+    pub(crate) modifier: Option<Modifier>,
+}
+
+/// The modifier of a selector.
+pub(crate) const fn modifier(selector: &VectorSelector) -> Option<Modifier> {
+    match (selector.anchored, selector.smoothed) {
+        (true, _) => Some(Modifier::Anchored),
+        (_, true) => Some(Modifier::Smoothed),
+        _ => None,
+    }
+}
+
+/// The range vector that node `id` is.
+pub(crate) fn build<'q>(
+    query: &'q Query<'q>,
+    id: NodeId,
+    steps: Steps,
+    state: &mut State,
+) -> Result<RangeVector<'q>, QueryError> {
+    let id = query.unwrapped(id);
+    let facts = query.plan.node(id);
+    let references = References::new(steps, facts.at_ms, facts.offset_ms);
+    let range_ms = facts.range_ms;
+    let mut reach = Reach { before_ms: range_ms, after_ms: 0 };
+    let mut kind = None;
+    let source: Box<dyn RangeSource + 'q> = match query.ast.expr(id) {
+        Expr::Matrix { selector, .. } => {
+            let Expr::Vector(inner) = query.ast.expr(*selector) else {
+                unreachable!("the parser puts a selector into a matrix")
+            };
+            kind = modifier(inner);
+            if kind.is_some() {
+                reach.before_ms = reach.before_ms.saturating_add(query.lookback_ms);
+            }
+            if kind == Some(Modifier::Smoothed) {
+                reach.after_ms = query.lookback_ms;
+            }
+            let span = reach.span(&references);
+            let set = selector::select(query, *selector, inner, span, range_ms, state)?;
+            Box::new(Stored::new(set))
+        }
+        Expr::Subquery(inner) => {
+            Box::new(subquery::build(query, inner, facts, &references, state)?)
+        }
+        _ => unreachable!("the type checker lets only range vectors through here"),
+    };
+    Ok(RangeVector { source, references, range_ms, reach, modifier: kind })
+}
+
+/// Series of storage. Without stale markers their floats are handed on where they lie.
+pub(crate) struct Stored {
+    set: Box<dyn SeriesSet>,
+    next: usize,
+    buf: SeriesBuf,
+    /// The floats without stale markers, where there were some.
+    clean: Option<(Vec<i64>, Vec<f64>)>,
+    histograms: Vec<TimedHistogram>,
+    held: Held,
+}
+
+impl Stored {
+    pub(crate) fn new(set: Box<dyn SeriesSet>) -> Self {
+        Self {
+            set,
+            next: 0,
+            buf: SeriesBuf::new(),
+            clean: None,
+            histograms: Vec::new(),
+            held: Held::default(),
+        }
+    }
+
+    fn clean(&mut self) {
+        self.clean = self.buf.values().iter().any(|v| is_stale(*v)).then(|| {
+            let pairs = self.buf.times().iter().zip(self.buf.values());
+            pairs.filter(|(_, v)| !is_stale(**v)).map(|(t, v)| (*t, *v)).unzip()
+        });
+        self.histograms.clear();
+        let live =
+            self.buf.histograms().iter().filter(|(_, h): &&(i64, HistogramValue)| !h.is_stale());
+        self.histograms.extend(live.map(|(t, h)| (*t, h.to_float())));
+    }
+}
+
+impl RangeSource for Stored {
+    fn next(&mut self, state: &mut State) -> Result<Option<(Labels, bool)>, QueryError> {
+        while self.next < self.set.len() {
+            let i = self.next;
+            self.next += 1;
+            state.poll()?;
+            self.set.read(i, &mut self.buf)?;
+            let num_samples = (self.buf.values().len() + self.buf.histograms().len()) as u64;
+            if num_samples == 0 {
+                continue;
+            }
+            state.stats.samples_read += num_samples;
+            self.clean();
+            let histograms: u64 =
+                self.histograms.iter().map(|(_, h)| super::row::histogram_samples(h)).sum();
+            let floats = self.buf.values().len() as u64;
+            let bytes = self.buf.heap_bytes() as u64 + histograms * 16;
+            state.hold_exactly(&mut self.held, floats + histograms, bytes)?;
+            if !self.series().times.is_empty() || !self.histograms.is_empty() {
+                return Ok(Some((self.set.labels(i)?, false)));
+            }
+        }
+        state.release(&mut self.held);
+        Ok(None)
+    }
+
+    fn series(&self) -> SeriesView<'_> {
+        let histograms = &self.histograms;
+        match &self.clean {
+            Some((times, values)) => SeriesView { times, values, histograms, generation: None },
+            None => SeriesView {
+                times: self.buf.times(),
+                values: self.buf.values(),
+                histograms,
+                generation: Some(self.buf.generation()),
+            },
+        }
+    }
+}

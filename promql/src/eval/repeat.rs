@@ -1,0 +1,33 @@
+//! A part that is the same at every step: evaluated once, copied to all.
+
+use super::{Cell, Operator, Row, Rows, State, Steps};
+use crate::engine::QueryError;
+
+/// Repeats rows of one step over `steps`.
+pub(crate) struct Repeat<'q> {
+    once: Rows<'q>,
+    steps: Steps,
+}
+
+impl<'q> Repeat<'q> {
+    pub(crate) fn new(once: Rows<'q>, steps: Steps) -> Self {
+        Self { once, steps }
+    }
+}
+
+impl Operator for Repeat<'_> {
+    fn next(&mut self, state: &mut State) -> Result<Option<Row>, QueryError> {
+        let Some(row) = self.once.next(state)? else { return Ok(None) };
+        let mut out = state.row(row.labels.clone(), row.drop_name, self.steps.count);
+        match row.cell(0) {
+            Cell::Absent => {}
+            Cell::Float(v) => {
+                out.floats.fill(v);
+                out.present.fill();
+            }
+            Cell::Histogram(h) => out.histograms.resize(self.steps.count, Some(h.clone())),
+        }
+        state.recycle(row);
+        Ok(Some(out))
+    }
+}

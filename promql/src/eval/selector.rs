@@ -1,0 +1,281 @@
+//! The instant selector: for each step the newest sample within the lookback.
+
+use std::sync::Arc;
+
+use model::{FloatHistogram, Selection, SelectionHints, SeriesBuf, SeriesSet, is_stale};
+
+use super::state::Held;
+use super::{Bits, Operator, Query, References, Row, Rows, State, Steps};
+use crate::ast::{Expr, NodeId, VectorSelector};
+use crate::engine::QueryError;
+
+/// What of the sample becomes the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Emit {
+    /// Its value.
+    Value,
+    /// Its own time in seconds.
+    Time,
+}
+
+/// No sample within the lookback.
+const NONE: u32 = u32::MAX;
+
+/// The selector with the lookups of the last time columns, which hold for every series that shares
+/// them.
+pub(crate) struct InstantSelector {
+    set: Box<dyn SeriesSet>,
+    next: usize,
+    buf: SeriesBuf,
+    references: References,
+    lookback_ms: i64,
+    emit: Emit,
+    /// Index into the buffer for each step, valid for `generation`.
+    index: Vec<u32>,
+    found: Bits,
+    generation: Option<u64>,
+    held: Held,
+}
+
+/// The operator of selector `id`.
+pub(crate) fn build<'q>(
+    query: &'q Query<'q>,
+    id: NodeId,
+    steps: Steps,
+    emit: Emit,
+    state: &mut State,
+) -> Result<Rows<'q>, QueryError> {
+    let Expr::Vector(selector) = query.ast.expr(id) else {
+        unreachable!("the caller has seen a selector")
+    };
+    let facts = query.plan.node(id);
+    let references = References::new(steps, facts.at_ms, facts.offset_ms);
+    if selector.smoothed {
+        return super::smoothed::build(query, id, selector, references, state);
+    }
+    let lookback_ms = query.lookback_ms;
+    let span =
+        (references.first().saturating_sub(lookback_ms).saturating_add(1), references.last());
+    let set = select(query, id, selector, span, 0, state)?;
+    Ok(Box::new(InstantSelector::new(set, references, lookback_ms, emit)))
+}
+
+/// Asks storage for the series of `selector` with samples in `span`, both ends included.
+pub(crate) fn select(
+    query: &Query<'_>,
+    id: NodeId,
+    selector: &VectorSelector,
+    span: (i64, i64),
+    range_ms: i64,
+    state: &mut State,
+) -> Result<Box<dyn SeriesSet>, QueryError> {
+    let above = query.plan.above(id);
+    let selection = Selection {
+        matchers: selector.matchers.clone(),
+        mint: span.0,
+        maxt: span.1,
+        hints: SelectionHints {
+            step_ms: query.step_ms,
+            range_ms,
+            function: above.map_or_else(String::new, |a| query.function_of(a).to_owned()),
+            ..query.grouping_of(above)
+        },
+        interrupt: Arc::clone(&query.interrupt),
+    };
+    let set = query.queryable.select(&selection)?;
+    state.selected(set.len())?;
+    state.storage_warnings.extend(set.warnings());
+    Ok(set)
+}
+
+impl Query<'_> {
+    /// What the node is called in hints: the function or aggregation.
+    fn function_of(&self, id: NodeId) -> &str {
+        match self.ast.expr(id) {
+            Expr::Call { function, .. } => function.name,
+            Expr::Aggregate(a) => a.op.as_str(),
+            _ => "",
+        }
+    }
+
+    fn grouping_of(&self, id: Option<NodeId>) -> SelectionHints {
+        match id.map(|id| self.ast.expr(id)) {
+            Some(Expr::Aggregate(a)) => SelectionHints {
+                grouping: a.grouping.clone(),
+                by: !a.without,
+                ..SelectionHints::default()
+            },
+            _ => SelectionHints::default(),
+        }
+    }
+}
+
+impl InstantSelector {
+    pub(crate) fn new(
+        set: Box<dyn SeriesSet>,
+        references: References,
+        lookback_ms: i64,
+        emit: Emit,
+    ) -> Self {
+        Self {
+            set,
+            next: 0,
+            buf: SeriesBuf::new(),
+            references,
+            lookback_ms,
+            emit,
+            index: Vec::new(),
+            found: Bits::default(),
+            generation: None,
+            held: Held::default(),
+        }
+    }
+
+    /// Finds each step's sample among `times`: two pointers, and once per column.
+    fn look_up(&mut self) {
+        if self.generation == Some(self.buf.generation()) {
+            return;
+        }
+        self.generation = Some(self.buf.generation());
+        let steps = self.references.steps.count;
+        self.index.clear();
+        self.found.reset(steps);
+        let times = self.buf.times();
+        let mut after = 0;
+        for step in 0..steps {
+            let (t, oldest) = bounds(&self.references, step, self.lookback_ms);
+            after += times[after..].partition_point_near(|time| *time <= t);
+            let hit = after > 0 && times[after - 1] > oldest;
+            if hit {
+                self.found.set(step);
+            }
+            self.index.push(if hit { u32::try_from(after - 1).unwrap_or(NONE) } else { NONE });
+        }
+    }
+
+    /// The floats of the series, stale markers left out.
+    fn fill_floats(&self, row: &mut Row) {
+        let values = self.buf.values();
+        row.present.copy_from(&self.found);
+        let full = row.present.is_full();
+        let mut stale = false;
+        for (out, i) in row.floats.iter_mut().zip(&self.index) {
+            // A step without a sample reads any value; it is not marked as present.
+            let v = if full || *i != NONE { values[*i as usize] } else { 0.0 };
+            stale |= is_stale(v);
+            *out = v;
+        }
+        if stale {
+            for step in 0..row.steps() {
+                if row.present.get(step) && is_stale(row.floats[step]) {
+                    row.present.clear(step);
+                }
+            }
+        }
+        if self.emit == Emit::Time {
+            let times = self.buf.times();
+            for step in self.found.iter() {
+                row.floats[step] = seconds(times[self.index[step] as usize]);
+            }
+        }
+    }
+
+    /// Puts histograms where they are the newest sample.
+    fn fill_histograms(&self, row: &mut Row) {
+        let histograms = self.buf.histograms();
+        let floats = self.buf.times();
+        // A histogram is converted once for all the steps that see it.
+        let mut converted: Option<(usize, Arc<FloatHistogram>)> = None;
+        let mut after = 0;
+        for step in 0..row.steps() {
+            let (t, oldest) = bounds(&self.references, step, self.lookback_ms);
+            while histograms.get(after).is_some_and(|(time, _)| *time <= t) {
+                after += 1;
+            }
+            let Some((time, value)) = after.checked_sub(1).map(|at| &histograms[at]) else {
+                continue;
+            };
+            let float_time = match self.index[step] {
+                NONE => i64::MIN,
+                i => floats[i as usize],
+            };
+            if *time <= oldest || *time < float_time {
+                continue;
+            }
+            row.clear(step);
+            if value.is_stale() {
+                continue;
+            }
+            if self.emit == Emit::Time {
+                row.set_float(step, seconds(*time));
+                continue;
+            }
+            let h = match &converted {
+                Some((at, h)) if *at == after => Arc::clone(h),
+                _ => value.to_float(),
+            };
+            converted = Some((after, Arc::clone(&h)));
+            row.set_histogram(step, h);
+        }
+    }
+}
+
+/// Newest and, exclusive, oldest time that a step sees.
+fn bounds(references: &References, step: usize, lookback_ms: i64) -> (i64, i64) {
+    let t = references.at(step);
+    (t, t.saturating_sub(lookback_ms))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus converts the same way")]
+pub(crate) fn seconds(t_ms: i64) -> f64 {
+    t_ms as f64 / 1e3
+}
+
+/// A search that expects its answer near the front.
+pub(crate) trait PartitionPointNear<T> {
+    /// As `partition_point`, in the logarithm of the answer.
+    fn partition_point_near(&self, pred: impl FnMut(&T) -> bool) -> usize;
+}
+
+impl<T> PartitionPointNear<T> for [T] {
+    fn partition_point_near(&self, mut pred: impl FnMut(&T) -> bool) -> usize {
+        let (mut low, mut width) = (0, 1);
+        while low + width <= self.len() && pred(&self[low + width - 1]) {
+            low += width;
+            width *= 2;
+        }
+        let high = (low + width - 1).min(self.len());
+        low + self[low..high].partition_point(pred)
+    }
+}
+
+impl Operator for InstantSelector {
+    fn next(&mut self, state: &mut State) -> Result<Option<Row>, QueryError> {
+        while self.next < self.set.len() {
+            let i = self.next;
+            self.next += 1;
+            state.poll()?;
+            self.set.read(i, &mut self.buf)?;
+            let num_samples = (self.buf.values().len() + self.buf.histograms().len()) as u64;
+            if num_samples == 0 {
+                continue;
+            }
+            state.stats.samples_read += num_samples;
+            state.hold_exactly(&mut self.held, num_samples, self.buf.heap_bytes() as u64)?;
+            self.look_up();
+            let labels = self.set.labels(i)?;
+            let mut row = state.row(labels, false, self.references.steps.count);
+            self.fill_floats(&mut row);
+            if !self.buf.histograms().is_empty() {
+                self.fill_histograms(&mut row);
+            }
+            if row.any() {
+                state.stats.queryable_samples += row.samples();
+                return Ok(Some(row));
+            }
+            state.recycle(row);
+        }
+        state.release(&mut self.held);
+        Ok(None)
+    }
+}

@@ -1,0 +1,230 @@
+//! `label_replace`, `label_join` and the labels of `absent` (contract 3.11).
+
+use model::{Labels, LabelsBuilder, MatchOp, Matcher, NAME_LABEL};
+
+/// A `label_replace` with its arguments checked.
+#[derive(Debug, Clone)]
+pub struct LabelReplace {
+    dst: String,
+    template: String,
+    src: String,
+    regex: regex::Regex,
+}
+
+impl LabelReplace {
+    /// The arguments in the order of the text.
+    ///
+    /// # Errors
+    /// The text of the execution error where the expression or the label name is not valid.
+    pub fn new(dst: &str, template: &str, src: &str, expression: &str) -> Result<Self, String> {
+        let bad = || format!("invalid regular expression in label_replace(): {expression}");
+        // Checks the limits on expressions; this one is needed with its groups.
+        model::Regex::anchored(expression).map_err(|_| bad())?;
+        let regex = regex::Regex::new(&format!("^(?s:{expression})$")).map_err(|_| bad())?;
+        if dst.is_empty() {
+            return Err(format!("invalid destination label name in label_replace(): {dst}"));
+        }
+        Ok(Self { dst: dst.to_owned(), template: template.to_owned(), src: src.to_owned(), regex })
+    }
+
+    /// The new labels, or `None` where the expression does not match and nothing changes.
+    pub fn apply(&self, labels: &Labels) -> Option<Labels> {
+        let groups = self.regex.captures(labels.get(&self.src))?;
+        let mut builder = LabelsBuilder::new(labels);
+        builder.set(&self.dst, &expand(&self.template, &self.regex, &groups));
+        Some(builder.build())
+    }
+
+    /// Whether it writes the metric name, which it then keeps.
+    pub fn sets_name(&self) -> bool {
+        self.dst == NAME_LABEL
+    }
+}
+
+/// `template` with `$1`, `$name`, `${1}` and `${name}` replaced as Go's `Regexp.Expand` does: a name
+/// is as long as it can be, unknown groups are empty, `$$` is a dollar, and a dollar before anything
+/// else stays.
+fn expand(template: &str, regex: &regex::Regex, groups: &regex::Captures<'_>) -> String {
+    let mut out = String::new();
+    let mut rest = template;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+        } else if let Some((name, after)) = group_name(rest) {
+            out.push_str(group(name, regex, groups));
+            rest = after;
+        } else {
+            out.push('$');
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The name at the beginning of `text`, with or without braces, and what follows it.
+fn group_name(text: &str) -> Option<(&str, &str)> {
+    let braced = text.strip_prefix('{');
+    let body = braced.unwrap_or(text);
+    let end = body.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(body.len());
+    let (name, after) = body.split_at(end);
+    if name.is_empty() {
+        return None;
+    }
+    Some((name, if braced.is_some() { after.strip_prefix('}')? } else { after }))
+}
+
+fn group<'t>(name: &str, regex: &regex::Regex, groups: &regex::Captures<'t>) -> &'t str {
+    let number =
+        name.bytes().all(|c| c.is_ascii_digit()) && (name == "0" || !name.starts_with('0'));
+    let found = if number {
+        name.parse().ok().and_then(|i| groups.get(i))
+    } else {
+        let at = regex.capture_names().position(|n| n == Some(name));
+        at.and_then(|i| groups.get(i))
+    };
+    found.map_or("", |m| m.as_str())
+}
+
+/// A `label_join` with its arguments checked.
+#[derive(Debug, Clone)]
+pub struct LabelJoin {
+    dst: String,
+    separator: String,
+    sources: Vec<String>,
+}
+
+impl LabelJoin {
+    /// The arguments in the order of the text.
+    ///
+    /// # Errors
+    /// The text of the execution error where a label name is not valid.
+    pub fn new(dst: &str, separator: &str, sources: &[&str]) -> Result<Self, String> {
+        if let Some(bad) = sources.iter().find(|s| s.is_empty()) {
+            return Err(format!("invalid source label name in label_join(): {bad}"));
+        }
+        if dst.is_empty() {
+            return Err(format!("invalid destination label name in label_join(): {dst}"));
+        }
+        Ok(Self {
+            dst: dst.to_owned(),
+            separator: separator.to_owned(),
+            sources: sources.iter().map(|s| (*s).to_owned()).collect(),
+        })
+    }
+
+    /// The new labels.
+    pub fn apply(&self, labels: &Labels) -> Labels {
+        let values: Vec<&str> = self.sources.iter().map(|s| labels.get(s)).collect();
+        let mut builder = LabelsBuilder::new(labels);
+        builder.set(&self.dst, &values.join(&self.separator));
+        builder.build()
+    }
+
+    /// Whether it writes the metric name, which it then keeps.
+    pub fn sets_name(&self) -> bool {
+        self.dst == NAME_LABEL
+    }
+}
+
+/// The labels of `absent(selector)`: what the equality matchers say, without the name. A label with
+/// another matcher after that, or with a second one, is left out.
+pub fn absent(matchers: &[Matcher]) -> Labels {
+    let mut builder = LabelsBuilder::default();
+    let mut seen: Vec<&str> = Vec::new();
+    for m in matchers.iter().filter(|m| m.name != NAME_LABEL) {
+        if m.op == MatchOp::Eq && !seen.contains(&m.name.as_str()) {
+            builder.set(&m.name, &m.value);
+            seen.push(&m.name);
+        } else {
+            builder.del(&m.name);
+        }
+    }
+    builder.build()
+}
+
+/// `labels` without `__name__`, `__type__` and `__unit__`: what is dropped together where a result
+/// is no longer the metric (contract 3.10).
+pub fn without_name(labels: &Labels) -> Labels {
+    labels.filtered(|name| !matches!(name, NAME_LABEL | "__type__" | "__unit__"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(pairs: &[(&str, &str)]) -> Labels {
+        Labels::from_pairs(pairs.iter().copied()).unwrap()
+    }
+
+    fn replace(pairs: &[(&str, &str)], args: [&str; 4]) -> Option<String> {
+        let [dst, template, src, expression] = args;
+        let f = LabelReplace::new(dst, template, src, expression).unwrap();
+        f.apply(&labels(pairs)).map(|l| l.to_string())
+    }
+
+    #[test]
+    fn label_replace_expands_its_template() {
+        let a = [("j", "a")];
+        for (args, want) in [
+            (["k", "$1-x", "j", "(a)"], Some(r#"{j="a", k="a-x"}"#)),
+            (["j", "", "j", "a"], Some("{}")),
+            (["k", "$1x", "j", "(a)"], Some(r#"{j="a"}"#)),
+            (["k", "${1}x", "j", "(a)"], Some(r#"{j="a", k="ax"}"#)),
+            (["k", "$first!", "j", "(?P<first>.)"], Some(r#"{j="a", k="a!"}"#)),
+            (["k", "$$1", "j", "(a)"], Some(r#"{j="a", k="$1"}"#)),
+            (["k", "$", "j", "a"], Some(r#"{j="a", k="$"}"#)),
+            (["k", "${1", "j", "(a)"], Some(r#"{j="a", k="${1"}"#)),
+            (["k", "$9$01", "j", "(a)"], Some(r#"{j="a"}"#)),
+            (["k", "$0", "j", "a"], Some(r#"{j="a", k="a"}"#)),
+            (["k", "none", "nope", ""], Some(r#"{j="a", k="none"}"#)),
+            (["k", "x", "j", "b"], None),
+            (["k", "x", "j", ""], None),
+        ] {
+            assert_eq!(replace(&a, args).as_deref(), want, "{args:?}");
+        }
+        assert_eq!(replace(&[("j", "a\nb")], ["j", "ok", "j", "a.b"]).unwrap(), r#"{j="ok"}"#);
+    }
+
+    #[test]
+    fn bad_arguments_are_refused_in_the_words_of_prometheus() {
+        let error = |dst, re| LabelReplace::new(dst, "", "j", re).unwrap_err();
+        assert_eq!(error("k", "("), "invalid regular expression in label_replace(): (");
+        assert_eq!(error("", "a"), "invalid destination label name in label_replace(): ");
+        assert!(LabelReplace::new("~", "", "j", "a").is_ok(), "any UTF-8 name is valid");
+        let error = LabelJoin::new("k", "-", &["a", ""]).unwrap_err();
+        assert_eq!(error, "invalid source label name in label_join(): ");
+        let error = LabelJoin::new("", "-", &[]).unwrap_err();
+        assert_eq!(error, "invalid destination label name in label_join(): ");
+    }
+
+    #[test]
+    fn label_join_joins_what_is_there() {
+        let a = labels(&[("j", "a")]);
+        let join = LabelJoin::new("k", "-", &["j", "nope", "j"]).unwrap();
+        assert_eq!(join.apply(&a).to_string(), r#"{j="a", k="a--a"}"#);
+        assert_eq!(LabelJoin::new("j", "-", &[]).unwrap().apply(&a), Labels::empty());
+    }
+
+    #[test]
+    fn absent_takes_unique_equality_matchers() {
+        let matchers = [
+            Matcher::equal("a", "1"),
+            Matcher::new(MatchOp::Ne, "b", "2").unwrap(),
+            Matcher::equal("c", "3"),
+            Matcher::equal("c", "4"),
+            Matcher::equal("d", ""),
+            Matcher::equal(NAME_LABEL, "nope"),
+        ];
+        assert_eq!(absent(&matchers), labels(&[("a", "1")]));
+        assert_eq!(absent(&[]), Labels::empty());
+    }
+
+    #[test]
+    fn the_name_goes_with_its_type_and_unit() {
+        let all = [("__name__", "m"), ("__type__", "counter"), ("__unit__", "s"), ("a", "1")];
+        assert_eq!(without_name(&labels(&all)), labels(&[("a", "1")]));
+    }
+}

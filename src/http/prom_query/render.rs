@@ -1,0 +1,193 @@
+//! From a value to the JSON of the API.
+
+use std::time::Duration;
+
+use model::{FloatHistogram, Labels};
+use promql::engine::{MatrixSeries, QueryResult, SampleValue, Value, VectorSample};
+use promql::histogram::buckets;
+
+use crate::http::error::Failure;
+use crate::http::json::Json;
+
+/// When a query waited and was done, since the request came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timings {
+    pub(super) queued: Duration,
+    pub(super) evaluated: Duration,
+}
+
+/// What the reader of an answer should know.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    warnings: Vec<String>,
+    infos: Vec<String>,
+}
+
+impl Notes {
+    /// What storage and the evaluation of `query` had to say.
+    pub(super) fn of(query: &str, result: &QueryResult) -> Self {
+        let (warnings, infos) = result.annotations.render(query);
+        let warnings = result.storage_warnings.iter().cloned().chain(warnings).collect();
+        Self { warnings, infos }
+    }
+
+    /// Adds a warning of the API.
+    pub(super) fn warn(&mut self, text: &str) {
+        self.warnings.push(text.to_owned());
+    }
+}
+
+/// How to write an answer.
+pub(super) struct Rendering {
+    /// Longest answer (limit L21).
+    pub(super) max_bytes: usize,
+    /// Statistics, where they are wanted.
+    pub(super) stats: Option<Timings>,
+}
+
+/// Drops series over `limit`, if there is one, and says whether there were any.
+pub(super) fn truncate(value: &mut Value, limit: usize) -> bool {
+    let len = match value {
+        Value::Vector(samples) => samples.len(),
+        Value::Matrix(series) => series.len(),
+        Value::Scalar { .. } | Value::String { .. } => 0,
+    };
+    if limit == 0 || len <= limit {
+        return false;
+    }
+    match value {
+        Value::Vector(samples) => samples.truncate(limit),
+        Value::Matrix(series) => series.truncate(limit),
+        Value::Scalar { .. } | Value::String { .. } => {}
+    }
+    true
+}
+
+impl Rendering {
+    /// The whole answer.
+    ///
+    /// # Errors
+    /// [`Failure::Execution`] where it would be too long.
+    pub(super) fn answer(&self, result: &QueryResult, notes: &Notes) -> Result<Vec<u8>, Failure> {
+        let mut json = Json::with_capacity(1024);
+        json.raw("{\"status\":\"success\",\"data\":{\"resultType\":");
+        match &result.value {
+            Value::Scalar { t_ms, v } => {
+                json.raw("\"scalar\",\"result\":[").float(seconds(*t_ms));
+                json.raw(",\"").raw(&promql::number::format_f(*v)).raw("\"]");
+            }
+            Value::String { t_ms, text } => {
+                json.raw("\"string\",\"result\":[").float(seconds(*t_ms)).raw(",");
+                json.string(text).raw("]");
+            }
+            Value::Vector(samples) => {
+                json.raw("\"vector\",\"result\":");
+                self.list(&mut json, samples, vector_sample)?;
+            }
+            Value::Matrix(series) => {
+                json.raw("\"matrix\",\"result\":");
+                self.list(&mut json, series, matrix_series)?;
+            }
+        }
+        if let Some(timings) = self.stats {
+            stats(&mut json, result, timings);
+        }
+        json.raw("}");
+        for (name, texts) in [("warnings", &notes.warnings), ("infos", &notes.infos)] {
+            if !texts.is_empty() {
+                json.raw(",\"").raw(name).raw("\":").strings(texts);
+            }
+        }
+        json.raw("}");
+        Ok(json.into_bytes())
+    }
+
+    fn list<T>(
+        &self,
+        json: &mut Json,
+        items: &[T],
+        write: fn(&mut Json, &T),
+    ) -> Result<(), Failure> {
+        json.raw("[");
+        for (i, item) in items.iter().enumerate() {
+            if i > 0 {
+                json.raw(",");
+            }
+            write(json, item);
+            if json.len() > self.max_bytes {
+                return Err(Failure::Execution(format!(
+                    "answer is over the limit of {} bytes (query-max-response-bytes)",
+                    self.max_bytes
+                )));
+            }
+        }
+        json.raw("]");
+        Ok(())
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus divides as floats here too")]
+fn seconds(t_ms: i64) -> f64 {
+    t_ms as f64 / 1000.0
+}
+
+fn metric(json: &mut Json, labels: &Labels) {
+    json.raw("{\"metric\":").labels(labels);
+}
+
+fn vector_sample(json: &mut Json, sample: &VectorSample) {
+    metric(json, &sample.labels);
+    match &sample.value {
+        SampleValue::Float(v) => {
+            json.raw(",\"value\":[").time(sample.t_ms).raw(",").value(*v);
+        }
+        SampleValue::Histogram(h) => {
+            json.raw(",\"histogram\":[").time(sample.t_ms).raw(",");
+            histogram(json, h);
+        }
+    }
+    json.raw("]}");
+}
+
+fn matrix_series(json: &mut Json, series: &MatrixSeries) {
+    metric(json, &series.labels);
+    if !series.floats.is_empty() {
+        json.raw(",\"values\":").list(&series.floats, |json, (t_ms, v)| {
+            json.raw("[").time(*t_ms).raw(",").value(*v).raw("]");
+        });
+    }
+    if !series.histograms.is_empty() {
+        json.raw(",\"histograms\":").list(&series.histograms, |json, (t_ms, h)| {
+            json.raw("[").time(*t_ms).raw(",");
+            histogram(json, h);
+            json.raw("]");
+        });
+    }
+    json.raw("}");
+}
+
+fn histogram(json: &mut Json, h: &FloatHistogram) {
+    json.raw("{\"count\":").value(h.count).raw(",\"sum\":").value(h.sum);
+    let filled: Vec<_> = buckets::all(h).into_iter().filter(|bucket| bucket.count != 0.0).collect();
+    if !filled.is_empty() {
+        json.raw(",\"buckets\":").list(&filled, |json, bucket| {
+            json.raw("[").int(bucket.boundary_rule()).raw(",").value(bucket.lower).raw(",");
+            json.value(bucket.upper).raw(",").value(bucket.count).raw("]");
+        });
+    }
+    json.raw("}");
+}
+
+fn stats(json: &mut Json, result: &QueryResult, timings: Timings) {
+    let (queued, total) = (timings.queued.as_secs_f64(), timings.evaluated.as_secs_f64());
+    let eval = total - queued;
+    json.raw(",\"stats\":{\"timings\":{\"evalTotalTime\":").float(eval);
+    json.raw(",\"resultSortTime\":0,\"queryPreparationTime\":0,\"innerEvalTime\":").float(eval);
+    json.raw(",\"execQueueTime\":").float(queued).raw(",\"execTotalTime\":").float(total);
+    json.raw("},\"samples\":{\"totalQueryableSamples\":").int(result.stats.queryable_samples);
+    json.raw(",\"samplesRead\":").int(result.stats.samples_read);
+    json.raw(",\"peakSamples\":").int(result.stats.peak_samples).raw("}}");
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+use super::*;
+use promql::annotations::Annotations;
+use promql::ast::Pos;
+use promql::engine::QueryStats;
+
+fn result(value: Value) -> QueryResult {
+    QueryResult {
+        value,
+        annotations: Annotations::new(),
+        storage_warnings: Vec::new(),
+        stats: QueryStats::default(),
+    }
+}
+
+fn answer(value: Value) -> String {
+    let rendering = Rendering { max_bytes: 1 << 20, stats: None };
+    String::from_utf8(rendering.answer(&result(value), &Notes::default()).unwrap()).unwrap()
+}
+
+fn labels(pairs: &[(&str, &str)]) -> Labels {
+    Labels::from_pairs(pairs.iter().copied()).unwrap()
+}
+
+fn sample(t_ms: i64, v: f64) -> VectorSample {
+    VectorSample { labels: labels(&[("a", "<")]), t_ms, value: SampleValue::Float(v) }
+}
+
+#[test]
+fn scalars_and_strings_have_plain_times() {
+    assert_eq!(
+        answer(Value::Scalar { t_ms: 1050, v: 1e21 }),
+        r#"{"status":"success","data":{"resultType":"scalar","result":[1.05,"1000000000000000000000"]}}"#
+    );
+    assert_eq!(
+        answer(Value::String { t_ms: 4000, text: "a<b".to_owned() }),
+        r#"{"status":"success","data":{"resultType":"string","result":[4,"a\u003cb"]}}"#
+    );
+}
+
+#[test]
+fn samples_have_three_decimals_and_exponents_at_the_ends() {
+    assert_eq!(
+        answer(Value::Vector(Vec::new())),
+        r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#
+    );
+    assert_eq!(
+        answer(Value::Vector(vec![sample(1050, 1e21), sample(2000, f64::NEG_INFINITY)])),
+        concat!(
+            r#"{"status":"success","data":{"resultType":"vector","result":["#,
+            r#"{"metric":{"a":"\u003c"},"value":[1.050,"1e+21"]},"#,
+            r#"{"metric":{"a":"\u003c"},"value":[2,"-Inf"]}]}}"#
+        )
+    );
+    let series = MatrixSeries {
+        labels: Labels::empty(),
+        floats: vec![(0, 1e-7), (1500, f64::NAN)],
+        histograms: Vec::new(),
+    };
+    assert_eq!(
+        answer(Value::Matrix(vec![series])),
+        concat!(
+            r#"{"status":"success","data":{"resultType":"matrix","result":["#,
+            r#"{"metric":{},"values":[[0,"1e-07"],[1.500,"NaN"]]}]}}"#
+        )
+    );
+}
+
+#[test]
+fn truncation_counts_series_and_leaves_scalars() {
+    let mut vector = Value::Vector(vec![sample(0, 1.0), sample(0, 2.0)]);
+    assert!(!truncate(&mut vector, 0) && !truncate(&mut vector, 2) && truncate(&mut vector, 1));
+    assert_eq!(vector, Value::Vector(vec![sample(0, 1.0)]));
+    assert!(!truncate(&mut Value::Scalar { t_ms: 0, v: 1.0 }, 1));
+}
+
+#[test]
+fn a_long_answer_is_refused_while_it_grows() {
+    let rendering = Rendering { max_bytes: 100, stats: None };
+    let value = Value::Vector(vec![sample(0, 1.0); 10]);
+    let error = rendering.answer(&result(value), &Notes::default()).unwrap_err();
+    assert!(matches!(error, Failure::Execution(text) if text.contains("limit of 100 bytes")));
+}
+
+#[test]
+fn annotations_and_statistics_follow_the_data() {
+    let mut result = result(Value::Vector(Vec::new()));
+    result.annotations.warn("bad", Pos { start: 4, end: 5 });
+    result.annotations.info("odd", Pos { start: 0, end: 1 });
+    result.storage_warnings.push("block x is quarantined".to_owned());
+    result.stats.samples_read = 7;
+    let second = Duration::from_secs(1);
+    let rendering = Rendering {
+        max_bytes: 1 << 20,
+        stats: Some(Timings { queued: second, evaluated: 3 * second }),
+    };
+    let answer = rendering.answer(&result, &Notes::of("sum(x)", &result)).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(
+        json["warnings"],
+        serde_json::json!(["block x is quarantined", "PromQL warning: bad (1:5)"])
+    );
+    assert_eq!(json["infos"], serde_json::json!(["PromQL info: odd (1:1)"]));
+    let stats = &json["data"]["stats"];
+    assert_eq!(
+        (stats["timings"]["evalTotalTime"].as_f64(), stats["samples"]["samplesRead"].as_u64()),
+        (Some(2.0), Some(7))
+    );
+}

@@ -1,0 +1,10 @@
+//! The server as a process, spoken to over raw sockets.
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+mod framing;
+mod influx;
+mod limits;
+mod peer;
+mod process;
+mod prom_api;
+mod remote_write;

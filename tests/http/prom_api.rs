@@ -1,0 +1,238 @@
+use crate::peer::Server;
+use serde_json::json;
+
+fn bad_data(text: &str) -> serde_json::Value {
+    json!({"status": "error", "errorType": "bad_data", "error": text})
+}
+
+#[test]
+fn grafanas_checklist_is_green() {
+    let server = Server::start(&[]);
+    let health = server.form("/api/v1/query", "query=1%2B1&time=4");
+    assert_eq!(
+        health.text(),
+        r#"{"status":"success","data":{"resultType":"scalar","result":[4,"2"]}}"#
+    );
+    assert_eq!(health.header("content-type"), Some("application/json"));
+    let build = server.get("/api/v1/status/buildinfo").json();
+    let version = build["data"]["version"].as_str().unwrap();
+    assert!(version.starts_with("3.") && version.split('.').count() == 3, "{version}");
+    assert!(build["data"].get("features").is_none());
+    let probe =
+        server.get("/api/v1/query_exemplars?query=test&start=1700000000000&end=1800000000000");
+    assert_eq!(probe.text(), r#"{"status":"success","data":[]}"#);
+    assert_eq!(server.post("/api/v1/label/job/values", &[], b"").status, 405);
+    for (target, want) in [
+        ("/api/v1/labels?start=0&end=9&limit=0", "[]"),
+        ("/api/v1/label/__name__/values?start=1700000000000&end=1800000000000&limit=40000", "[]"),
+        ("/api/v1/series?match[]=%7B__name__!%3D%22%22%7D", "[]"),
+        ("/api/v1/rules", r#"{"groups":[]}"#),
+        ("/api/v1/alerts", r#"{"alerts":[]}"#),
+        ("/api/v1/metadata?limit=40000", "{}"),
+        ("/api/v1/targets", r#"{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}"#),
+        ("/api/v1/targets/metadata", "[]"),
+        ("/api/v1/scrape_pools", r#"{"scrapePools":[]}"#),
+        ("/api/v1/alertmanagers", r#"{"activeAlertmanagers":[],"droppedAlertmanagers":[]}"#),
+        ("/api/v1/notifications", "[]"),
+        ("/api/v1/query?query=up", r#"{"resultType":"vector","result":[]}"#),
+        (
+            "/api/v1/query_range?query=up&start=0&end=60&step=15",
+            r#"{"resultType":"matrix","result":[]}"#,
+        ),
+    ] {
+        let answer =
+            server.request("GET", target, &["X-Dashboard-Uid: x", "X-Grafana-Org-Id: 1"], b"");
+        assert_eq!(answer.status, 200, "{target}");
+        assert_eq!(
+            answer.text(),
+            format!("{{\"status\":\"success\",\"data\":{want}}}"),
+            "{target}"
+        );
+    }
+}
+
+#[test]
+fn parameter_errors_have_prometheus_texts() {
+    let server = Server::start(&[]);
+    for (target, want) in [
+        (
+            "/api/v1/query",
+            "invalid parameter \"query\": unknown position: parse error: no expression found in input",
+        ),
+        (
+            "/api/v1/query?query=1&time=abc",
+            "invalid parameter \"time\": invalid time value for 'time': cannot parse \"abc\" to a valid timestamp",
+        ),
+        (
+            "/api/v1/query?query=1&time=1e30",
+            "invalid parameter \"time\": invalid time value for 'time': cannot parse \"1e30\" to a valid timestamp",
+        ),
+        (
+            "/api/v1/query?query=1&limit=x",
+            "invalid parameter \"limit\": strconv.Atoi: parsing \"x\": invalid syntax",
+        ),
+        (
+            "/api/v1/query?query=1&limit=-1",
+            "invalid parameter \"limit\": limit must be non-negative",
+        ),
+        (
+            "/api/v1/query?query=1&lookback_delta=x",
+            "error parsing lookback delta duration: cannot parse \"x\" to a valid duration",
+        ),
+        ("/api/v1/query?query=%zz", "invalid URL escape \"%zz\""),
+        (
+            "/api/v1/query_range?query=1",
+            "invalid parameter \"start\": cannot parse \"\" to a valid timestamp",
+        ),
+        (
+            "/api/v1/query_range?query=1&start=2&end=1&step=1",
+            "invalid parameter \"end\": end timestamp must not be before start time",
+        ),
+        (
+            "/api/v1/query_range?query=1&start=0&end=11001&step=1",
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+        ),
+        (
+            "/api/v1/query_exemplars?query=x&start=2&end=1",
+            "invalid parameter \"end\": end timestamp must not be before start timestamp",
+        ),
+        ("/api/v1/series", "no match[] parameter provided"),
+        (
+            "/api/v1/series?match[]={}",
+            "invalid parameter \"match[]\": match[] must contain at least one non-empty matcher",
+        ),
+        ("/api/v1/labels?match[]=x{", "1:3: parse error: unexpected end of input inside braces"),
+        (
+            "/api/v1/labels?start=x",
+            "invalid parameter \"start\": invalid time value for 'start': cannot parse \"x\" to a valid timestamp",
+        ),
+        ("/api/v1/label/%ff/values", "invalid label name: \"%ff\""),
+        ("/api/v1/metadata?limit=x", "limit must be a number"),
+        ("/api/v1/metadata?limit_per_metric=x", "limit_per_metric must be a number"),
+        ("/api/v1/status/tsdb?limit=0", "limit must be a positive number"),
+        ("/api/v1/status/tsdb?limit=10001", "limit must not exceed 10000"),
+        ("/api/v1/rules?type=foo", "invalid parameter \"type\": not supported value \"foo\""),
+    ] {
+        let answer = server.get(target);
+        assert_eq!((answer.status, answer.json()), (400, bad_data(want)), "{target}");
+        assert!(answer.header("x-request-id").is_some());
+    }
+    let admin = server.post("/api/v1/admin/tsdb/snapshot", &[], b"");
+    assert_eq!(admin.status, 500);
+    assert_eq!(
+        admin.text(),
+        r#"{"status":"error","errorType":"unavailable","error":"admin APIs disabled"}"#
+    );
+}
+
+#[test]
+fn data_written_is_found_by_every_route() {
+    let server = Server::start(&[]);
+    let lines = "up,job=a,x.y=1 v=1 1000000000\nup,job=b v=2.5 1000000000\n";
+    assert_eq!(server.post("/write?db=d", &[], lines.as_bytes()).status, 204);
+    for (target, want) in [
+        ("/api/v1/labels", json!(["__name__", "db", "job", "x.y"])),
+        ("/api/v1/labels?match[]=up_v{job=%22b%22}", json!(["__name__", "db", "job"])),
+        ("/api/v1/label/job/values", json!(["a", "b"])),
+        ("/api/v1/label/U__x_2e_y/values", json!(["1"])),
+        ("/api/v1/label/x.y/values", json!(["1"])),
+        ("/api/v1/label/nope/values", json!([])),
+        (
+            "/api/v1/series?match[]=up_v&match[]={job=%22a%22}",
+            json!([
+                {"__name__": "up_v", "db": "d", "job": "a", "x.y": "1"},
+                {"__name__": "up_v", "db": "d", "job": "b"},
+            ]),
+        ),
+    ] {
+        let answer = server.get(target).json();
+        assert_eq!((&answer["data"], answer.get("warnings")), (&want, None), "{target}");
+    }
+    let cut = server.get("/api/v1/labels?limit=2");
+    assert_eq!(
+        cut.text(),
+        r#"{"status":"success","data":["__name__","db"],"warnings":["results truncated due to limit"]}"#
+    );
+    let vector =
+        server.form("/api/v1/query?time=5", "query=up_v&time=1.05&limit=1&stats=true").json();
+    assert_eq!(
+        vector["data"]["result"],
+        json!([{
+        "metric": {"__name__": "up_v", "db": "d", "job": "a", "x.y": "1"}, "value": [1.05, "1"]}])
+    );
+    assert_eq!(vector["warnings"], json!(["results truncated due to limit"]));
+    assert!(vector["data"]["stats"]["timings"]["execTotalTime"].is_number());
+    let matrix =
+        server.get("/api/v1/query_range?query=up_v{job=%22b%22}&start=1&end=2&step=0.5").json();
+    assert_eq!(
+        matrix["data"]["result"][0]["values"],
+        json!([[1, "2.5"], [1.5, "2.5"], [2, "2.5"]])
+    );
+    let head = server.get("/api/v1/status/tsdb").json();
+    assert_eq!(head["data"]["headStats"]["numSeries"], 2);
+    assert_eq!(server.metric("prometheus_tsdb_head_series "), Some(2.0));
+}
+
+#[test]
+fn answers_are_compressed_when_asked_and_worth_it() {
+    let server = Server::start(&[]);
+    let gzip = server.request("GET", "/api/v1/status/flags", &["Accept-Encoding: gzip"], b"");
+    assert_eq!(gzip.header("content-encoding"), Some("gzip"));
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&gzip.body[..]), &mut text)
+        .unwrap();
+    assert_eq!(text, server.get("/api/v1/status/flags").text());
+    for accept in ["Accept-Encoding: gzip;q=1.0", "Accept-Encoding: br"] {
+        let plain = server.request("GET", "/api/v1/status/flags", &[accept], b"");
+        assert_eq!(plain.header("content-encoding"), None, "{accept}");
+    }
+}
+
+#[test]
+fn other_origins_are_told_nothing_and_change_nothing_unless_allowed() {
+    let closed = Server::start(&[]);
+    let origin = "Origin: http://evil.example";
+    let read = closed.request("GET", "/api/v1/labels", &[origin], b"");
+    assert_eq!((read.status, read.header("access-control-allow-origin")), (200, None));
+    assert_eq!(read.header("access-control-expose-headers"), Some("Date"));
+    assert_eq!(closed.post("/write?db=x", &[origin], b"m f=1").status, 403);
+    assert_eq!(closed.post("/write?db=x", &["Origin: http://test"], b"m f=1").status, 204);
+    let options = closed.request("OPTIONS", "/api/v1/query", &[], b"");
+    assert_eq!((options.status, options.body.len()), (204, 0));
+    assert!(options.header("vary").is_some_and(|vary| vary.contains("Origin")));
+
+    let open = Server::start(&["--web.cors.origin=http://good\\..*"]);
+    let read = open.request("GET", "/api/v1/labels", &["Origin: http://good.example"], b"");
+    assert_eq!(read.header("access-control-allow-origin"), Some("http://good.example"));
+    let read = open.request("GET", "/api/v1/labels", &[origin], b"");
+    assert_eq!(read.header("access-control-allow-origin"), None);
+}
+
+#[test]
+fn metrics_are_well_formed() {
+    let server = Server::start(&[]);
+    server.get("/api/v1/labels");
+    let answer = server.get("/metrics");
+    assert!(answer.header("content-type").unwrap().starts_with("text/plain; version=0.0.4"));
+    let text = answer.text();
+    let mut families = std::collections::BTreeSet::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let name = rest.split(' ').next().unwrap();
+            assert!(families.insert(name.to_owned()), "{name} twice");
+        } else if !line.starts_with('#') {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+            let name = name.split('{').next().unwrap();
+            let base = ["_bucket", "_sum", "_count"].iter().find_map(|s| name.strip_suffix(s));
+            assert!(
+                families.contains(name) || base.is_some_and(|b| families.contains(b)),
+                "{line}"
+            );
+        }
+    }
+    assert!(families.contains("process_resident_memory_bytes"));
+    assert!(
+        text.contains("prometheus_http_requests_total{handler=\"/api/v1/labels\",code=\"200\"} 1")
+    );
+}

@@ -1,0 +1,283 @@
+//! Writes a block, series by series in label order, and publishes it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use model::{HistogramValue, Labels, is_stale};
+
+use super::columns::ColumnWriter;
+use super::intern::Interner;
+use super::meta::{BlockMeta, FORMAT};
+use super::rows::{ChunkPlace, ChunkRow, MAX_INLINE, RowWriter};
+use super::sealed::SealedWriter;
+use super::split::split;
+use super::{BlockError, CHUNKS_FILE, CHUNKS_MAGIC, INDEX_FILE, INDEX_MAGIC, META_FILE, kind};
+use crate::chunk::{self, Encoding};
+use crate::fs::Fs;
+
+/// What is appended to a block's name until it is published.
+pub const TMP_SUFFIX: &str = ".tmp";
+
+/// A block that is being written. Dropping it before [`BlockWriter::finish`] removes its files.
+///
+/// Memory grows with series and distinct time columns, not with samples: chunks and their rows
+/// go to disk at once.
+#[derive(Debug)]
+pub struct BlockWriter {
+    out: Option<Output>,
+    meta: BlockMeta,
+    interner: Interner,
+    last: Option<Labels>,
+    rows: Vec<ChunkRow>,
+    times: Vec<i64>,
+    bytes: Vec<u8>,
+    place: Place,
+}
+
+/// The files; gone once the block is published.
+#[derive(Debug)]
+struct Output {
+    chunks: SealedWriter,
+    index: SealedWriter,
+    rows: RowWriter,
+    columns: ColumnWriter,
+}
+
+#[derive(Debug)]
+struct Place {
+    fs: Arc<dyn Fs>,
+    parent: PathBuf,
+    tmp: PathBuf,
+}
+
+impl BlockWriter {
+    /// Starts the block `meta.id` in `parent`, under its name with [`TMP_SUFFIX`].
+    ///
+    /// # Errors
+    /// [`BlockError::Io`].
+    pub fn create(fs: Arc<dyn Fs>, parent: &Path, meta: BlockMeta) -> Result<Self, BlockError> {
+        let tmp = parent.join(format!("{}{TMP_SUFFIX}", meta.id));
+        fs.create_dir(&tmp).map_err(|e| BlockError::io(&tmp, e))?;
+        let chunks = SealedWriter::create(&*fs, tmp.join(CHUNKS_FILE), CHUNKS_MAGIC)?;
+        let index = SealedWriter::create(&*fs, tmp.join(INDEX_FILE), INDEX_MAGIC)?;
+        let rows = RowWriter::new(&index, kind::ROWS);
+        let random = meta.id.number() & u128::from(u64::MAX);
+        let columns = ColumnWriter::new(u64::try_from(random).expect("masked"));
+        let meta = BlockMeta {
+            format: FORMAT,
+            mint: i64::MAX,
+            maxt: i64::MIN,
+            num_series: 0,
+            num_samples: 0,
+            num_histograms: 0,
+            num_chunks: 0,
+            ..meta
+        };
+        Ok(Self {
+            out: Some(Output { chunks, index, rows, columns }),
+            meta,
+            interner: Interner::default(),
+            last: None,
+            rows: Vec::new(),
+            times: Vec::new(),
+            bytes: Vec::new(),
+            place: Place { fs, parent: parent.to_owned(), tmp },
+        })
+    }
+
+    /// Adds a series: as many `values` as `times`, and `histograms`; the times of each increase
+    /// strictly. Labels increase strictly from call to call. A series without samples is left out.
+    ///
+    /// # Errors
+    /// [`BlockError::Unordered`] and [`BlockError::Histogram`] before anything of the series is
+    /// written; [`BlockError::Io`], after which the writer is of no use.
+    pub fn add_series(
+        &mut self,
+        labels: &Labels,
+        times: &[i64],
+        values: &[f64],
+        histograms: &[(i64, HistogramValue)],
+    ) -> Result<(), BlockError> {
+        self.check(labels, times, values, histograms)?;
+        if times.is_empty() && histograms.is_empty() {
+            return Ok(());
+        }
+        self.rows.clear();
+        for range in split(times) {
+            self.add_floats(&times[range.clone()], &values[range])?;
+        }
+        let mut histogram_times = std::mem::take(&mut self.times);
+        histogram_times.clear();
+        histogram_times.extend(histograms.iter().map(|(t, _)| *t));
+        for range in split(&histogram_times) {
+            self.add_histograms(&histogram_times[range.clone()], &histograms[range])?;
+        }
+        self.times = histogram_times;
+        self.rows.sort_by_key(|row| row.mint);
+
+        for row in &self.rows {
+            self.meta.mint = self.meta.mint.min(row.mint);
+            self.meta.maxt = self.meta.maxt.max(row.maxt);
+        }
+        self.meta.num_samples += times.len() as u64;
+        self.meta.num_histograms += histograms.len() as u64;
+        self.meta.num_chunks += self.rows.len() as u64;
+        self.interner.add(labels)?;
+        self.last = Some(labels.clone());
+        let out = self.out.as_mut().expect("only finish() takes it");
+        out.rows.add(&mut out.index, &self.rows)
+    }
+
+    /// Number of series so far.
+    pub const fn num_series(&self) -> u32 {
+        self.interner.num_series()
+    }
+
+    /// Writes the rest, makes everything durable and gives the directory its name. The block is
+    /// then on disk for good, but counts only once the manifest names it.
+    ///
+    /// # Errors
+    /// [`BlockError::Io`]; the files are then removed as far as that is possible.
+    pub fn finish(mut self) -> Result<BlockMeta, BlockError> {
+        let Output { chunks, mut index, rows, columns } =
+            self.out.take().expect("only finish() takes it");
+        let tmp = TmpDir(&self.place);
+        rows.finish(&mut index)?;
+        self.meta.num_columns = u64::from(columns.finish(&mut index, kind::COLUMNS)?);
+        self.meta.num_series = u64::from(self.interner.num_series());
+        std::mem::take(&mut self.interner).finish(&mut index)?;
+        self.meta.chunks = chunks.finish()?.into();
+        self.meta.index = index.finish()?.into();
+
+        let Place { fs, parent, tmp: from } = tmp.0;
+        let meta_path = from.join(META_FILE);
+        let write_meta = || {
+            let mut file = fs.create(&meta_path)?;
+            file.append(&self.meta.encode())?;
+            file.sync()
+        };
+        write_meta().map_err(|e| BlockError::io(&meta_path, e))?;
+        fs.sync_dir(from).map_err(|e| BlockError::io(from, e))?;
+        let to = parent.join(self.meta.id.to_string());
+        fs.rename(from, &to).map_err(|e| BlockError::io(&to, e))?;
+        // From here on the name may be on disk: what is behind it must stay.
+        std::mem::forget(tmp);
+        fs.sync_dir(parent).map_err(|e| BlockError::io(parent, e))?;
+        Ok(self.meta.clone())
+    }
+
+    fn check(
+        &self,
+        labels: &Labels,
+        times: &[i64],
+        values: &[f64],
+        histograms: &[(i64, HistogramValue)],
+    ) -> Result<(), BlockError> {
+        if let Some(last) = self.last.as_ref().filter(|last| *last >= labels) {
+            return Err(BlockError::Unordered(format!("{labels} after {last}")));
+        }
+        if times.len() != values.len() {
+            let (t, v) = (times.len(), values.len());
+            return Err(BlockError::Unordered(format!("{labels}: {t} times, {v} values")));
+        }
+        let ordered =
+            times.is_sorted_by(|a, b| a < b) && histograms.is_sorted_by(|(a, _), (b, _)| a < b);
+        if !ordered {
+            return Err(BlockError::Unordered(format!("times of {labels}")));
+        }
+        for (_, value) in histograms {
+            chunk::histogram::check(value)?;
+        }
+        Ok(())
+    }
+
+    fn add_floats(&mut self, times: &[i64], values: &[f64]) -> Result<(), BlockError> {
+        self.bytes.clear();
+        let encoding = chunk::encode(values, &mut self.bytes);
+        let mut row = self.add_chunk(encoding, times)?;
+        (row.has_reset, row.has_stale) = marks(values);
+        row.bounds = bounds(values).filter(|_| encoding != Encoding::Constant);
+        self.rows.push(row);
+        Ok(())
+    }
+
+    fn add_histograms(
+        &mut self,
+        times: &[i64],
+        values: &[(i64, HistogramValue)],
+    ) -> Result<(), BlockError> {
+        self.bytes.clear();
+        chunk::histogram::encode(values.iter().map(|(_, v)| v), &mut self.bytes)?;
+        let mut row = self.add_chunk(Encoding::Histogram, times)?;
+        row.has_stale = values.iter().any(|(_, v)| v.is_stale());
+        self.rows.push(row);
+        Ok(())
+    }
+
+    /// Writes times and the encoded values in `self.bytes`, as far as they are new.
+    fn add_chunk(&mut self, encoding: Encoding, times: &[i64]) -> Result<ChunkRow, BlockError> {
+        let Output { chunks, columns, .. } = self.out.as_mut().expect("only finish() takes it");
+        let column = columns.add(chunks, times)?;
+        let len = u32::try_from(self.bytes.len()).map_err(|_| BlockError::TooLarge)?;
+        let place = if self.bytes.len() <= MAX_INLINE {
+            let mut inline = [0; MAX_INLINE];
+            inline[..self.bytes.len()].copy_from_slice(&self.bytes);
+            ChunkPlace::Inline(inline, u8::try_from(len).expect("at most MAX_INLINE"))
+        } else {
+            ChunkPlace::File { offset: chunks.write_checked(&self.bytes)?, len }
+        };
+        Ok(ChunkRow {
+            column,
+            encoding,
+            count: u32::try_from(times.len()).expect("chunks are short"),
+            mint: times.first().copied().unwrap_or_default(),
+            maxt: times.last().copied().unwrap_or_default(),
+            bounds: None,
+            has_reset: false,
+            has_stale: false,
+            place,
+        })
+    }
+}
+
+impl Drop for BlockWriter {
+    fn drop(&mut self) {
+        if self.out.take().is_some() {
+            drop(TmpDir(&self.place));
+        }
+    }
+}
+
+/// Removes a directory that will not be published, as far as that is possible; start-up removes
+/// what is left.
+struct TmpDir<'a>(&'a Place);
+
+impl Drop for TmpDir<'_> {
+    fn drop(&mut self) {
+        let Place { fs, tmp, .. } = self.0;
+        for name in [META_FILE, CHUNKS_FILE, INDEX_FILE] {
+            let _ = fs.remove_file(&tmp.join(name));
+        }
+        let _ = fs.remove_dir(tmp);
+    }
+}
+
+/// Whether there is a counter reset, and whether there is a stale marker.
+fn marks(values: &[f64]) -> (bool, bool) {
+    let (mut reset, mut stale, mut before) = (false, false, f64::NEG_INFINITY);
+    for v in values {
+        if is_stale(*v) {
+            stale = true;
+        } else {
+            reset |= *v < before;
+            before = *v;
+        }
+    }
+    (reset, stale)
+}
+
+/// Least and greatest value, NaN left out.
+fn bounds(values: &[f64]) -> Option<(f64, f64)> {
+    let numbers = || values.iter().copied().filter(|v| !v.is_nan());
+    Some((numbers().reduce(f64::min)?, numbers().reduce(f64::max)?))
+}

@@ -1,0 +1,173 @@
+//! The database: open, append, query, and the step functions that the owner's threads call.
+
+mod flush;
+mod open;
+mod queryable;
+mod stats;
+mod steps;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use hashbrown::HashMap;
+use model::{Account, MetricMetadata};
+use parking_lot::{Mutex, RwLock};
+
+use crate::append::{
+    AliasHasher, AppendBatch, AppendError, AppendPolicy, AppendReport, ResolveLabels,
+};
+use crate::fs::Fs;
+use crate::head::Head;
+use crate::lock::DirLock;
+use crate::manifest::Manifest;
+use crate::options::DbOptions;
+use crate::view::Views;
+use crate::wal::{Wal, WalError, WalMode};
+
+pub use open::{OpenError, OpenReport};
+pub use stats::{CountBy, DbStats, HeadTop};
+pub use steps::StepError;
+
+/// Most metric names with metadata (limit L27).
+const MAX_METADATA: usize = 200_000;
+/// Bytes of a row in flight, charged before it is logged.
+const ROW_BYTES: u64 = 64;
+/// Bytes of a row in the log, nearly: what the log is asked to have room for.
+const ROW_BYTES_IN_LOG: usize = 8;
+
+fn refused(error: &WalError) -> AppendError {
+    match error {
+        WalError::ReadOnly(_) => AppendError::ReadOnly(error.to_string()),
+        WalError::Closed => AppendError::Closed,
+        _ => AppendError::Wal(error.to_string()),
+    }
+}
+
+/// A database in a directory of its own. Share it in an `Arc`; every method takes `&self`.
+#[derive(Debug)]
+pub struct Db {
+    fs: Arc<dyn Fs>,
+    dir: PathBuf,
+    options: DbOptions,
+    head: Arc<Head>,
+    wal: Wal,
+    views: Views,
+    /// One flush, compaction or checkpoint at a time.
+    maintenance: Mutex<Maintenance>,
+    metadata: RwLock<HashMap<String, MetricMetadata>>,
+    databases: RwLock<BTreeSet<String>>,
+    closed: AtomicBool,
+    /// Random numbers given out.
+    names_given: AtomicU64,
+    _lock: DirLock,
+}
+
+/// What only maintenance touches, behind its lock.
+#[derive(Debug)]
+struct Maintenance {
+    manifest: Manifest,
+    /// Slots of dropped series, to be freed when no query can name them.
+    dropped_slots: Vec<u32>,
+    /// Whether chunks below the view's boundary may still be in the head.
+    retired_chunks: bool,
+}
+
+impl Db {
+    /// Hashes raw label bytes into the aliases of [`AppendBatch::series`].
+    pub fn alias_hasher(&self) -> AliasHasher {
+        self.head.hasher()
+    }
+
+    /// Stores the rows of one request. When it returns `Ok`, the accepted rows are as durable as
+    /// the mode says and the next query sees them; rows that were not accepted are in the report.
+    ///
+    /// `resolve` is called for series that the alias table does not know, outside of all locks.
+    ///
+    /// # Errors
+    /// [`AppendError`]: nothing is known about the outcome, and a retry is safe.
+    pub fn append(
+        &self,
+        batch: &AppendBatch,
+        policy: &AppendPolicy,
+        resolve: &mut ResolveLabels<'_>,
+    ) -> Result<AppendReport, AppendError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(AppendError::Closed);
+        }
+        let bytes = batch.num_rows() as u64 * ROW_BYTES;
+        let charge = self.options.memory.charge(Account::Wal, bytes)?;
+        let reservation =
+            self.wal.reserve(batch.num_rows() * ROW_BYTES_IN_LOG).map_err(|e| refused(&e))?;
+        let mode = policy.wal_mode.map_or(self.options.wal_mode, |m| m.min(self.options.wal_mode));
+
+        let judged = self.head.judge(batch, policy, resolve);
+        self.note_names(batch);
+        // A repeated row is acknowledged with the record that holds the row it repeats.
+        let seq = if judged.record.is_empty() {
+            drop(reservation);
+            self.wal.last_seq()
+        } else {
+            let mut payload = Vec::new();
+            judged.record.encode(&mut payload);
+            self.wal.enqueue(reservation, payload)
+        };
+        let (report, mask) = self.head.pend(judged, seq);
+        self.wal.commit(seq, mode).map_err(|e| refused(&e))?;
+        self.head.apply(mask, self.visible_seq(mode));
+        self.head.account();
+        drop(charge);
+        Ok(report)
+    }
+
+    /// A number that no other block of this process or another gets.
+    fn random(&self) -> u128 {
+        let n = self.names_given.fetch_add(1, Ordering::Relaxed);
+        xxhash_rust::xxh3::xxh3_128_with_seed(&n.to_le_bytes(), self.options.seed)
+    }
+
+    /// Records up to this may be seen.
+    fn visible_seq(&self, mode: WalMode) -> u64 {
+        match mode {
+            WalMode::EveryWrite => self.wal.durable_seq(),
+            WalMode::Periodic | WalMode::OsDefault | WalMode::None => self.wal.written_seq(),
+        }
+    }
+
+    fn note_names(&self, batch: &AppendBatch) {
+        if !batch.metadata.is_empty() {
+            let mut metadata = self.metadata.write();
+            for (name, entry) in &batch.metadata {
+                if metadata.len() < MAX_METADATA || metadata.contains_key(name) {
+                    metadata.insert(name.clone(), entry.clone());
+                }
+            }
+        }
+        if !batch.databases.is_empty() {
+            self.databases.write().extend(batch.databases.iter().cloned());
+        }
+    }
+
+    /// Type, help and unit by metric name, sorted by name; only `metric` where it is given.
+    pub fn metadata(&self, metric: Option<&str>) -> Vec<(String, MetricMetadata)> {
+        let metadata = self.metadata.read();
+        let mut out: Vec<_> = metadata
+            .iter()
+            .filter(|(name, _)| metric.is_none_or(|m| m == name.as_str()))
+            .map(|(name, entry)| (name.clone(), entry.clone()))
+            .collect();
+        out.sort_by(|a, b| a.0.cmp(&b.0));
+        out
+    }
+
+    /// Names of databases that clients created or wrote to, sorted.
+    pub fn databases(&self) -> Vec<String> {
+        self.databases.read().iter().cloned().collect()
+    }
+
+    /// Whether a client created or wrote to this database.
+    pub fn has_database(&self, name: &str) -> bool {
+        self.databases.read().contains(name)
+    }
+}

@@ -1,0 +1,203 @@
+//! Opening a database: lock, manifest, blocks, checkpoint, log.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use hashbrown::HashMap;
+use parking_lot::{Mutex, RwLock};
+
+use super::{Db, Maintenance};
+use crate::block::directory::{self, Found};
+use crate::block::{Block, BlockError, BlockId};
+use crate::checkpoint::{self, CheckpointReport, Part};
+use crate::fs::Fs;
+use crate::head::restore::Replay;
+use crate::head::{Head, HeadOptions};
+use crate::lock::{DirLock, LockError};
+use crate::manifest::{Manifest, ManifestError};
+use crate::options::DbOptions;
+use crate::view::{View, Views};
+use crate::wal::record::Record;
+use crate::wal::{Position, SegmentIndex, Wal, WalError, WalOptions};
+
+/// Why a database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it, or the lock file cannot be made.
+    #[error("{0}")]
+    Lock(#[from] LockError),
+    /// The disk.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The manifest.
+    #[error("{0}")]
+    Manifest(#[from] ManifestError),
+    /// The log.
+    #[error("write-ahead log: {0}")]
+    Wal(#[from] WalError),
+}
+
+/// What opening found.
+#[derive(Debug, Clone, Default)]
+pub struct OpenReport {
+    /// Blocks opened.
+    pub blocks: usize,
+    /// Blocks that could not be opened, and why; they are moved to `quarantine/`.
+    pub damaged_blocks: Vec<String>,
+    /// Rows replayed from the log.
+    pub replayed_rows: u64,
+    /// Rows whose series definition was lost.
+    pub orphaned_rows: u64,
+    /// Damaged regions of the log and the checkpoint, whose bytes are in `quarantine/`.
+    pub damaged_regions: u64,
+}
+
+impl Db {
+    /// Opens the database in `dir`, which is made if need be, and replays its log. Progress is
+    /// told by `progress` with the rows replayed so far.
+    ///
+    /// # Errors
+    /// [`OpenError`]. Damage is not an error: what is damaged is moved aside and reported.
+    pub fn open(
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        options: DbOptions,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(Self, OpenReport), OpenError> {
+        for sub in ["", "wal", "quarantine"] {
+            fs.create_dir(&dir.join(sub))?;
+        }
+        if let Some(parent) = dir.parent() {
+            fs.sync_dir(parent)?;
+        }
+        fs.sync_dir(dir)?;
+        let lock = DirLock::acquire(&*fs, dir)?;
+        let manifest = Manifest::open(Arc::clone(&fs), dir)?;
+        let state = manifest.state().clone();
+        let mut report = OpenReport::default();
+
+        let blocks = open_blocks(&*fs, dir, &state.blocks, &mut report)?;
+        report.blocks = blocks.len();
+
+        let head_options = HeadOptions {
+            block_range_ms: options.block_range_ms,
+            max_series: options.max_series,
+            seed: options.seed,
+            memory: options.memory.clone(),
+        };
+        let head = Arc::new(Head::new(head_options, state.boundary, state.max_series_ref + 1));
+        let mut names = Names::default();
+        let mut replay = Replay::behind(state.late_seq);
+        let mut seq = 0;
+        if let Some(segment) = state.checkpoint {
+            let found = read_checkpoint(&*fs, dir, segment, &mut |part| match part {
+                Part::Record(record) => {
+                    names.take(&record);
+                    // Its late rows are not in any block: they were written when it was.
+                    head.replay(u64::MAX, &record, &mut replay);
+                }
+                Part::Chunks(state) => head.restore(state, &mut replay),
+            })?;
+            seq = found.seq;
+            report.damaged_regions += found.damaged_frames + u64::from(found.truncated);
+        }
+        let segment = state.checkpoint.and_then(|segment| u32::try_from(segment).ok());
+        let from = Position { segment: SegmentIndex(segment.unwrap_or(1)), seq: seq + 1 };
+        let wal_options = WalOptions { mode: options.wal_mode, ..WalOptions::new(dir) };
+        let (wal, wal_report) =
+            Wal::open(Arc::clone(&fs), wal_options, from, &mut |seq, record| {
+                names.take(&record);
+                head.replay(seq, &record, &mut replay);
+                progress(replay.rows);
+                Ok(())
+            })?;
+        head.end_replay(&replay);
+        report.damaged_regions += wal_report.damaged_regions;
+        (report.replayed_rows, report.orphaned_rows) = (replay.rows, replay.orphans);
+
+        let view = View { boundary: state.boundary, blocks };
+        let maintenance = Maintenance { manifest, dropped_slots: Vec::new(), retired_chunks: true };
+        let db = Self {
+            fs,
+            dir: dir.to_owned(),
+            options,
+            head,
+            wal,
+            views: Views::new(view),
+            maintenance: Mutex::new(maintenance),
+            metadata: RwLock::new(names.metadata),
+            databases: RwLock::new(names.databases),
+            closed: AtomicBool::new(false),
+            names_given: AtomicU64::new(0),
+            _lock: lock,
+        };
+        Ok((db, report))
+    }
+}
+
+/// Metadata and databases as records name them.
+#[derive(Debug, Default)]
+struct Names {
+    metadata: HashMap<String, model::MetricMetadata>,
+    databases: BTreeSet<String>,
+}
+
+impl Names {
+    fn take(&mut self, record: &Record) {
+        self.metadata.extend(record.metadata.iter().cloned());
+        self.databases.extend(record.databases.iter().cloned());
+    }
+}
+
+/// Reads the checkpoint at `segment`; one that is missing or has no valid header goes to the
+/// quarantine, and replay begins with what the log still has.
+fn read_checkpoint(
+    fs: &dyn Fs,
+    dir: &Path,
+    segment: u64,
+    visit: &mut dyn FnMut(Part),
+) -> io::Result<CheckpointReport> {
+    let wal = dir.join("wal");
+    match checkpoint::read(fs, &wal, segment, visit) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) if matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
+            let (path, aside) = (checkpoint::path(&wal, segment), dir.join("quarantine"));
+            fs.rename(&path, &aside.join(format!("{segment:010}.ckpt")))?;
+            fs.sync_dir(&aside)?;
+        }
+        read => return read,
+    }
+    Ok(CheckpointReport { seq: 0, damaged_frames: 1, truncated: true })
+}
+
+/// Opens the live blocks; what else is found in the directory is dealt with as the table of
+/// [`directory`] says.
+fn open_blocks(
+    fs: &dyn Fs,
+    dir: &Path,
+    live: &BTreeSet<BlockId>,
+    report: &mut OpenReport,
+) -> io::Result<Vec<Arc<Block>>> {
+    let aside = dir.join("quarantine");
+    let mut blocks = Vec::new();
+    for found in directory::compare(&fs.read_dir(dir)?, live) {
+        match found {
+            Found::Live(id) => match Block::open(fs, &dir.join(id.to_string())) {
+                Ok(block) => blocks.push(block),
+                Err(why @ BlockError::Corrupt { .. }) => {
+                    directory::quarantine(fs, dir, id, &aside)?;
+                    report.damaged_blocks.push(format!("block {id} is in quarantine: {why}"));
+                }
+                Err(why) => report.damaged_blocks.push(format!("block {id} is left out: {why}")),
+            },
+            Found::Missing(id) => report.damaged_blocks.push(format!("block {id} is missing")),
+            Found::NotLive(id) => directory::quarantine(fs, dir, id, &aside)?,
+            Found::Rest(name) => directory::remove(fs, dir, &name)?,
+            Found::Foreign(_) => {}
+        }
+    }
+    Ok(blocks)
+}

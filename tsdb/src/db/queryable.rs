@@ -1,0 +1,125 @@
+//! The database as the engine sees it.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use model::{Matcher, NamesRequest, Queryable, ReadError, Selection, SeriesSet};
+use roaring::RoaringBitmap;
+
+use super::Db;
+use crate::block::{Block, BlockError};
+use crate::head::select::HeadPostings;
+use crate::postings::resolve;
+use crate::query::SharedSource;
+use crate::query::block_source::BlockSource;
+use crate::query::head_source::HeadSource;
+use crate::query::set::MergedSet;
+use crate::view::View;
+
+impl Db {
+    fn sources(
+        &self,
+        matchers: &[Matcher],
+        mint: i64,
+        maxt: i64,
+    ) -> Result<Vec<SharedSource>, ReadError> {
+        // The late buffers first: if one is flushed and dropped in between, the view that is
+        // loaded after it has the block.
+        let late = self.head.late_buffers();
+        let view: Arc<View> = self.views.load();
+        let mut sources: Vec<SharedSource> = Vec::new();
+        for block in &view.blocks {
+            if block.meta().overlaps(mint, maxt) {
+                let source = BlockSource::select(Arc::clone(block), matchers)?;
+                sources.push(Arc::new(source));
+            }
+        }
+        if maxt >= view.boundary || late.iter().any(|b| b.overlaps(mint, maxt)) {
+            let boundary = view.boundary;
+            let source = HeadSource::select(&self.head, matchers, boundary, late, view);
+            sources.push(Arc::new(source));
+        }
+        Ok(sources)
+    }
+
+    fn names(
+        &self,
+        request: &NamesRequest,
+        mut list: impl FnMut(&Names<'_>) -> Result<Vec<String>, ReadError>,
+    ) -> Result<Vec<String>, ReadError> {
+        let view = self.views.load();
+        let mut out = BTreeSet::new();
+        for block in &view.blocks {
+            request.interrupt.check()?;
+            if block.meta().overlaps(request.mint, request.maxt) {
+                out.extend(list(&Names::Block(block))?);
+            }
+        }
+        let late = self.head.late_buffers();
+        let (first, last) = self.head.bounds();
+        let overlaps = first <= request.maxt && last >= request.mint;
+        if overlaps || late.iter().any(|b| b.overlaps(request.mint, request.maxt)) {
+            out.extend(list(&Names::Head(&self.head))?);
+        }
+        Ok(out.into_iter().collect())
+    }
+}
+
+impl Block {
+    /// The series that pass; `None` where every series does.
+    fn within(&self, matchers: &[Matcher]) -> Result<Option<RoaringBitmap>, BlockError> {
+        if matchers.is_empty() { Ok(None) } else { self.select(matchers).map(Some) }
+    }
+}
+
+/// Where names are listed.
+enum Names<'a> {
+    Block(&'a Block),
+    Head(&'a crate::head::Head),
+}
+
+fn never<T>(result: Result<T, Infallible>) -> T {
+    let Ok(value) = result;
+    value
+}
+
+impl Queryable for Db {
+    fn select(&self, selection: &Selection) -> Result<Box<dyn SeriesSet>, ReadError> {
+        let Selection { matchers, mint, maxt, interrupt, .. } = selection;
+        let sources = self.sources(matchers, *mint, *maxt)?;
+        Ok(Box::new(MergedSet::new(sources, *mint, *maxt, Arc::clone(interrupt))?))
+    }
+
+    fn label_names(&self, request: &NamesRequest) -> Result<Vec<String>, ReadError> {
+        self.names(request, |place| match place {
+            Names::Head(head) => {
+                let index = head.index();
+                let index = HeadPostings(&index);
+                let within = (!request.matchers.is_empty())
+                    .then(|| never(resolve::select(&index, &request.matchers)));
+                Ok(never(resolve::label_names(&index, within.as_ref())))
+            }
+            Names::Block(block) => {
+                let within = block.within(&request.matchers)?;
+                Ok(resolve::label_names(*block, within.as_ref())?)
+            }
+        })
+    }
+
+    fn label_values(&self, name: &str, request: &NamesRequest) -> Result<Vec<String>, ReadError> {
+        self.names(request, |place| match place {
+            Names::Head(head) => {
+                let index = head.index();
+                let index = HeadPostings(&index);
+                let within = (!request.matchers.is_empty())
+                    .then(|| never(resolve::select(&index, &request.matchers)));
+                Ok(never(resolve::label_values(&index, name, within.as_ref())))
+            }
+            Names::Block(block) => {
+                let within = block.within(&request.matchers)?;
+                Ok(resolve::label_values(*block, name, within.as_ref())?)
+            }
+        })
+    }
+}

@@ -1,0 +1,275 @@
+//! The step functions: what the owner's maintenance threads call. Each does a bounded piece of
+//! work, if there is any, and says whether it did.
+
+use std::io;
+use std::sync::atomic::Ordering;
+
+use super::{Db, Maintenance};
+use crate::append::AppendError;
+use crate::block::BlockError;
+use crate::checkpoint::CheckpointWriter;
+use crate::fs::Fs;
+use crate::head::restore::{ChunkState, SeriesState};
+use crate::manifest::{Edit, ManifestError};
+use crate::wal::WalError;
+use crate::wal::record::{HistogramRow, Record};
+
+/// Series in one record of a checkpoint.
+const CHECKPOINT_BATCH: usize = 1024;
+
+/// Why a step failed; what it had written is removed or ignored, and the next call tries again.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// The disk.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The log.
+    #[error("write-ahead log: {0}")]
+    Wal(#[from] WalError),
+    /// A block.
+    #[error("{0}")]
+    Block(#[from] BlockError),
+    /// The manifest.
+    #[error("{0}")]
+    Manifest(#[from] ManifestError),
+    /// Reading back what is to be written.
+    #[error("{0}")]
+    Read(#[from] model::ReadError),
+}
+
+impl Db {
+    /// Makes what was written so far durable: the `periodic` mode calls it at its interval.
+    ///
+    /// # Errors
+    /// [`AppendError::Wal`].
+    pub fn sync_wal(&self) -> Result<(), AppendError> {
+        self.wal.sync().map_err(|e| AppendError::Wal(e.to_string()))
+    }
+
+    /// After a failed log: tries to write what is unsynced to a new segment.
+    ///
+    /// # Errors
+    /// [`AppendError::Wal`] while the disk still refuses.
+    pub fn recover_wal_step(&self) -> Result<(), AppendError> {
+        self.wal.try_recover().map_err(|e| AppendError::Wal(e.to_string()))?;
+        self.head.apply(u16::MAX, self.visible_seq(self.options.wal_mode));
+        Ok(())
+    }
+
+    /// Flushes what is due: late samples by size, in-order ones by size or, once the head spans one
+    /// and a half block ranges, by time. Returns whether a block was written.
+    ///
+    /// # Errors
+    /// [`StepError`].
+    pub fn flush_step(&self) -> Result<bool, StepError> {
+        let pressed = self.options.memory.used_percent() >= 70;
+        let mut maintenance = self.maintenance.lock();
+        let late: u64 = self.head.late_buffers().iter().map(|b| b.heap_bytes()).sum();
+        let mut flushed = false;
+        if late > self.options.max_late_bytes || pressed && late > 1 << 20 {
+            flushed |= self.flush_late(&mut maintenance)?;
+        }
+        let (mint, maxt) = self.head.bounds();
+        let range = self.options.block_range_ms;
+        if mint <= maxt {
+            let bytes = self.head.heap_bytes();
+            let due = if bytes > self.options.max_head_bytes || pressed && bytes > 64 << 20 {
+                // The newest minute stays: scrapes that are still on their way are in order then.
+                Some(maxt - 60_000)
+            } else if maxt.saturating_sub(mint) > range + range / 2 {
+                Some((maxt - range / 2).div_euclid(range) * range)
+            } else {
+                None
+            };
+            if let Some(boundary) = due.filter(|b| *b > self.views.load().boundary) {
+                flushed |= self.flush_below(&mut maintenance, boundary)?;
+            }
+        }
+        if flushed {
+            self.write_checkpoint(&mut maintenance, Keep::Series)?;
+        }
+        Ok(flushed)
+    }
+
+    /// Flushes everything now, the newest samples too. Returns whether a block was written.
+    ///
+    /// # Errors
+    /// [`StepError`].
+    pub fn flush_all(&self) -> Result<bool, StepError> {
+        let mut maintenance = self.maintenance.lock();
+        let flushed = self.flush_everything(&mut maintenance)?;
+        self.write_checkpoint(&mut maintenance, Keep::Series)?;
+        Ok(flushed)
+    }
+
+    fn flush_everything(&self, maintenance: &mut Maintenance) -> Result<bool, StepError> {
+        let late = self.flush_late(maintenance)?;
+        let (mint, maxt) = self.head.bounds();
+        let in_order = mint <= maxt && self.flush_below(maintenance, maxt.saturating_add(1))?;
+        Ok(late || in_order)
+    }
+
+    /// Writes a checkpoint when the log is long. Returns whether it did.
+    ///
+    /// # Errors
+    /// [`StepError`].
+    pub fn checkpoint_step(&self) -> Result<bool, StepError> {
+        if self.wal.size_bytes() <= self.options.max_wal_bytes {
+            return Ok(false);
+        }
+        self.write_checkpoint(&mut self.maintenance.lock(), Keep::Series)?;
+        Ok(true)
+    }
+
+    /// Frees memory that flushes retired, once no query reads it. Returns whether it did.
+    pub fn gc_step(&self) -> bool {
+        let mut maintenance = self.maintenance.lock();
+        if !self.views.old_ones_are_gone() {
+            return false;
+        }
+        let slots = std::mem::take(&mut maintenance.dropped_slots);
+        self.head.free_slots(&slots);
+        if !maintenance.retired_chunks {
+            return !slots.is_empty();
+        }
+        let view = self.views.load();
+        let idle = view.boundary.saturating_sub(self.options.block_range_ms);
+        maintenance.dropped_slots = self.head.collect_garbage(view.boundary, idle);
+        maintenance.retired_chunks = false;
+        // Queries that found the dropped series hold this view or an older one.
+        self.republish();
+        true
+    }
+
+    /// Drops blocks that end before `min_time_ms`. Returns how many.
+    ///
+    /// # Errors
+    /// [`StepError`].
+    pub fn retention_step(&self, min_time_ms: i64) -> Result<usize, StepError> {
+        let mut maintenance = self.maintenance.lock();
+        let view = self.views.load();
+        let gone: Vec<_> =
+            view.blocks.iter().filter(|b| b.meta().maxt < min_time_ms).map(|b| b.id()).collect();
+        if !gone.is_empty() {
+            self.remove_blocks(&mut maintenance, &gone)?;
+        }
+        Ok(gone.len())
+    }
+
+    /// Ends the database: what is in memory goes to blocks, the log is left empty. Appends fail
+    /// from the moment of the call.
+    ///
+    /// # Errors
+    /// [`StepError`]; everything acknowledged is then still in the log.
+    pub fn close(&self) -> Result<(), StepError> {
+        self.closed.store(true, Ordering::Release);
+        let mut maintenance = self.maintenance.lock();
+        self.flush_everything(&mut maintenance)?;
+        self.write_checkpoint(&mut maintenance, Keep::Names)?;
+        Ok(self.wal.close()?)
+    }
+
+    /// Cuts the log and writes what the head holds now, so that the segments before the cut can
+    /// go.
+    fn write_checkpoint(&self, maintenance: &mut Maintenance, keep: Keep) -> Result<(), StepError> {
+        // What was enqueued before the cut is durable now, and its rows wait in stripes that are
+        // locked until they do: applying takes each lock, so it finds them.
+        let place = self.wal.cut()?;
+        let (segment, seq) = (u64::from(place.segment.0), place.seq - 1);
+        self.head.apply(u16::MAX, self.wal.durable_seq());
+
+        let dir = self.dir.join("wal");
+        let mut writer = CheckpointWriter::create(&*self.fs, &dir, segment, seq)?;
+        if keep == Keep::Series {
+            self.checkpoint_series(&mut writer)?;
+        }
+        let names = Record {
+            metadata: self.metadata(None),
+            databases: self.databases(),
+            ..Record::default()
+        };
+        if !names.is_empty() {
+            writer.record(&names)?;
+        }
+        writer.finish()?;
+        maintenance.manifest.append(&Edit {
+            checkpoint: Some(segment),
+            max_series_ref: Some(self.head.next_ref()),
+            ..Edit::default()
+        })?;
+        self.wal.remove_before(place.segment)?;
+        remove_other_checkpoints(&*self.fs, &dir, segment)?;
+        Ok(())
+    }
+
+    fn checkpoint_series(&self, writer: &mut CheckpointWriter<'_>) -> io::Result<()> {
+        let boundary = self.views.load().boundary;
+        let mut batch = Vec::new();
+        let mut result = Ok(());
+        self.head.export(boundary, |state| {
+            batch.push(state);
+            if batch.len() == CHECKPOINT_BATCH && result.is_ok() {
+                result = write_batch(writer, std::mem::take(&mut batch));
+            }
+        });
+        result?;
+        write_batch(writer, batch)?;
+        for buffer in self.head.late_buffers() {
+            let mut record = Record::default();
+            for (series, t, value) in buffer.iter() {
+                record.push_late(series, t, value);
+                if record.late.refs.len() == 1 << 16 {
+                    writer.record(&std::mem::take(&mut record))?;
+                }
+            }
+            writer.record(&record)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a checkpoint keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    /// All series: records behind it may name them.
+    Series,
+    /// Metadata and database names: nothing comes behind it.
+    Names,
+}
+
+fn write_batch(writer: &mut CheckpointWriter<'_>, batch: Vec<SeriesState>) -> io::Result<()> {
+    let mut record = Record::default();
+    let mut chunks = Vec::with_capacity(batch.len());
+    for state in batch {
+        let rows = state.histograms.into_iter().map(|(t_ms, value)| HistogramRow {
+            series: state.id,
+            t_ms,
+            late: false,
+            value,
+        });
+        record.histograms.extend(rows);
+        record.series.push((state.id, state.labels));
+        chunks.push(ChunkState {
+            id: state.id,
+            logged_t: state.logged_t,
+            logged: state.logged.float_bits(),
+            chunks: state.chunks,
+        });
+    }
+    if record.is_empty() {
+        return Ok(());
+    }
+    writer.record(&record)?;
+    chunks.iter().try_for_each(|state| writer.chunks(state))
+}
+
+fn remove_other_checkpoints(fs: &dyn Fs, dir: &std::path::Path, keep: u64) -> io::Result<()> {
+    let keep = crate::checkpoint::path(dir, keep);
+    for entry in fs.read_dir(dir)? {
+        let path = dir.join(&entry.name);
+        if path != keep && crate::checkpoint::is_one(&entry.name) {
+            fs.remove_file(&path)?;
+        }
+    }
+    fs.sync_dir(dir)
+}

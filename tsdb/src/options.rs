@@ -1,0 +1,67 @@
+//! How a database is opened.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use model::Accountant;
+
+use crate::wal::WalMode;
+
+/// The wall clock, which the owner brings; only names and log lines depend on it.
+pub trait Clock: Send + Sync + Debug {
+    /// Milliseconds since the Unix epoch.
+    fn now_ms(&self) -> u64;
+}
+
+/// The clock of the system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now_ms(&self) -> u64 {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Settings of a [`Db`](crate::db::Db). Times are milliseconds.
+#[derive(Debug, Clone)]
+pub struct DbOptions {
+    /// Durability of an append, unless the append asks for more.
+    pub wal_mode: WalMode,
+    /// The memory budget that everything is charged to.
+    pub memory: Accountant,
+    /// Chunks and flushes are aligned to multiples of this.
+    pub block_range_ms: i64,
+    /// Most live series (limit L12).
+    pub max_series: u64,
+    /// The head is flushed when it holds this many bytes, whatever times it spans.
+    pub max_head_bytes: u64,
+    /// The late buffer is flushed when it holds this many bytes.
+    pub max_late_bytes: u64,
+    /// A checkpoint is written when the log is longer than this.
+    pub max_wal_bytes: u64,
+    /// Seed of the hashes and names of this process; random in production.
+    pub seed: u64,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Two hours, as in Prometheus.
+pub const DEFAULT_BLOCK_RANGE_MS: i64 = 2 * 60 * 60 * 1000;
+
+impl Default for DbOptions {
+    fn default() -> Self {
+        Self {
+            wal_mode: WalMode::EveryWrite,
+            memory: Accountant::unlimited(),
+            block_range_ms: DEFAULT_BLOCK_RANGE_MS,
+            max_series: 5_000_000,
+            max_head_bytes: 1 << 30,
+            max_late_bytes: 64 << 20,
+            max_wal_bytes: 256 << 20,
+            seed: 0x5eed_0f5e_ed0f_5eed,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}

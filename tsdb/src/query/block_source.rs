@@ -1,0 +1,61 @@
+//! A block as a source: the selected series, which are in label order by number.
+
+use std::sync::Arc;
+
+use model::{Estimate, Labels, Matcher, ReadError, SeriesBuf};
+use parking_lot::Mutex;
+use roaring::RoaringBitmap;
+
+use super::Source;
+use crate::block::{Block, BlockReader};
+
+/// The series of a block that pass some matchers.
+pub struct BlockSource {
+    block: Arc<Block>,
+    selected: RoaringBitmap,
+    series: Vec<u32>,
+    /// Readers not in use: one remembers the page that it read last, and neighbours share pages.
+    readers: Mutex<Vec<BlockReader>>,
+}
+
+impl BlockSource {
+    /// Selects.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the index is damaged.
+    pub fn select(block: Arc<Block>, matchers: &[Matcher]) -> Result<Self, ReadError> {
+        let selected = block.select(matchers)?;
+        let series = selected.iter().collect();
+        Ok(Self { block, selected, series, readers: Mutex::new(Vec::new()) })
+    }
+}
+
+impl Source for BlockSource {
+    fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    fn labels(&self, i: usize) -> Result<Labels, ReadError> {
+        Ok(self.block.labels(self.series[i])?)
+    }
+
+    fn bounds(&self) -> (i64, i64) {
+        (self.block.meta().mint, self.block.meta().maxt)
+    }
+
+    fn late_seq(&self) -> u64 {
+        self.block.meta().late_seq
+    }
+
+    fn read(&self, i: usize, mint: i64, maxt: i64, buf: &mut SeriesBuf) -> Result<(), ReadError> {
+        let reader = self.readers.lock().pop();
+        let mut reader = reader.unwrap_or_else(|| self.block.reader());
+        reader.read(self.series[i], mint, maxt, buf)?;
+        self.readers.lock().push(reader);
+        Ok(())
+    }
+
+    fn estimate(&self, mint: i64, maxt: i64) -> Result<Estimate, ReadError> {
+        Ok(self.block.estimate(&self.selected, mint, maxt)?)
+    }
+}

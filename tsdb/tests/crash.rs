@@ -1,0 +1,225 @@
+//! The power is cut at operations of a random workload of appends, flushes, checkpoints and clean
+//! stops on a simulated disk: what was acknowledged is there afterwards, and nothing else but
+//! whole batches whose outcome was not known.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "the counts are the test's result")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use model::{Labels, Queryable, Selection, SeriesBuf};
+use tsdb::append::{AppendBatch, AppendPolicy, DuplicatePolicy};
+use tsdb::fs::Fs;
+use tsdb::fs::sim::{CrashPolicy, SimFs};
+use tsdb::{Db, DbOptions};
+
+type Samples = BTreeMap<(u8, i64), u64>;
+
+const DIR: &str = "/db";
+
+struct Rng(u64);
+
+impl Rng {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+}
+
+fn labels(series: u8) -> Labels {
+    Labels::from_pairs([("__name__", format!("m{}", series % 4)), ("i", format!("{series}"))])
+        .unwrap()
+}
+
+fn open(fs: &SimFs) -> Result<Db, String> {
+    // Every process has a seed of its own; block names depend on it.
+    static PROCESSES: AtomicU64 = AtomicU64::new(1);
+    let fs: Arc<dyn Fs> = Arc::new(fs.clone());
+    fs.create_dir(Path::new(DIR)).map_err(|e| e.to_string())?;
+    let seed = PROCESSES.fetch_add(1, Ordering::Relaxed);
+    let options = DbOptions { max_wal_bytes: 4 << 10, seed, ..DbOptions::default() };
+    let (db, report) =
+        Db::open(fs, Path::new(DIR), options, &mut |_| {}).map_err(|e| e.to_string())?;
+    if report.orphaned_rows > 0 || !report.damaged_blocks.is_empty() {
+        return Err(format!("{report:?}"));
+    }
+    Ok(db)
+}
+
+/// What the client knows: what was acknowledged, and the batch whose outcome it never learned.
+#[derive(Debug, Clone, Default)]
+struct Client {
+    acked: Samples,
+    unknown: Option<Samples>,
+    value: u64,
+    clock: i64,
+}
+
+impl Client {
+    /// One step of the workload; `Err` once the disk is dead.
+    fn step(&mut self, db: &Db, rng: &mut Rng) -> Result<(), String> {
+        match rng.below(24) {
+            0 => db.flush_all().map(drop).map_err(|e| e.to_string()),
+            1 => db.flush_step().map(drop).map_err(|e| e.to_string()),
+            2 | 3 => db.checkpoint_step().map(drop).map_err(|e| e.to_string()),
+            4 => {
+                db.gc_step();
+                Ok(())
+            }
+            n => self.append(db, n > 8, rng),
+        }
+    }
+
+    fn append(&mut self, db: &Db, in_order: bool, rng: &mut Rng) -> Result<(), String> {
+        let mut rows = Samples::new();
+        self.clock += 900_000;
+        for _ in 0..=rng.below(6) {
+            let series = u8::try_from(rng.below(10)).unwrap();
+            let back = if in_order { 0 } else { i64::try_from(rng.below(30_000_000)).unwrap() };
+            self.value += 1;
+            rows.insert((series, self.clock - back), self.value);
+        }
+        let (mut batch, hasher) = (AppendBatch::default(), db.alias_hasher());
+        let keys: Vec<u8> = rows.keys().map(|(s, _)| *s).collect();
+        for ((s, t), v) in &rows {
+            let series = batch.push_series(hasher.hash(0, &[*s]));
+            batch.push_sample(series, *t, f64::from_bits(*v));
+        }
+        let policy = AppendPolicy {
+            duplicates: DuplicatePolicy::Overwrite,
+            min_time_ms: i64::MIN,
+            max_time_ms: i64::MAX - 1,
+            wal_mode: None,
+        };
+        match db.append(&batch, &policy, &mut |i| Ok(labels(keys[i as usize]))) {
+            Ok(report) => {
+                assert_eq!(report.stored, rows.len() as u64);
+                self.acked.extend(rows);
+                Ok(())
+            }
+            Err(e) => {
+                self.unknown = Some(rows);
+                Err(e.to_string())
+            }
+        }
+    }
+}
+
+fn read(db: &Db) -> Result<Samples, String> {
+    let set = db.select(&Selection::new(vec![], i64::MIN, i64::MAX)).map_err(|e| e.to_string())?;
+    let (mut out, mut buf) = (Samples::new(), SeriesBuf::new());
+    for i in 0..set.len() {
+        let series = set.labels(i).map_err(|e| e.to_string())?.get("i").parse().unwrap();
+        set.read(i, &mut buf).map_err(|e| e.to_string())?;
+        for (t, v) in buf.times().iter().zip(buf.values()) {
+            if out.insert((series, *t), v.to_bits()).is_some() {
+                return Err(format!("{series}@{t} twice"));
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// What is wrong with the recovered samples, if anything.
+fn judge(client: &Client, found: &Samples) -> Result<(), String> {
+    if *found == client.acked {
+        return Ok(());
+    }
+    let mut with_unknown = client.acked.clone();
+    with_unknown.extend(client.unknown.clone().unwrap_or_default());
+    if *found == with_unknown {
+        return Ok(());
+    }
+    let lost = client.acked.iter().filter(|(k, v)| found.get(k) != Some(v)).count();
+    let invented = found.keys().filter(|k| !with_unknown.contains_key(k)).count();
+    Err(format!("{lost} lost, {invented} invented, of {}", client.acked.len()))
+}
+
+/// Runs the workload of `seed` on `fs`; the client's knowledge when it ended or the disk died.
+fn run(fs: &SimFs, seed: u64, steps: u32) -> Client {
+    let (mut client, mut rng) = (Client::default(), Rng(seed));
+    let Ok(mut db) = open(fs) else { return client };
+    for step in 0..steps {
+        if client.step(&db, &mut rng).is_err() {
+            return client;
+        }
+        if step % 25 == 24 {
+            if db.close().is_err() {
+                return client;
+            }
+            drop(db);
+            match open(fs) {
+                Ok(again) => db = again,
+                Err(_) => return client,
+            }
+        }
+    }
+    client
+}
+
+/// Cuts the power at one operation and judges what a restart finds; then the database must go on.
+fn cut(seed: u64, at: u64, policy: CrashPolicy, sabotage: impl Fn(&SimFs)) -> Result<(), String> {
+    let fs = SimFs::new(seed);
+    sabotage(&fs);
+    fs.crash_at(at);
+    let client = run(&fs, seed, 60);
+    let after = fs.crash(policy, seed ^ at);
+    let db = open(&after)?;
+    let found = read(&db)?;
+    judge(&client, &found)?;
+    // Again, from what was found: a recovery that only looks right shows when it is built on.
+    let mut next = Client { acked: found, ..client };
+    let mut rng = Rng(at);
+    for _ in 0..4 {
+        next.step(&db, &mut rng)?;
+    }
+    drop(db);
+    judge(&next, &read(&open(&after)?)?)
+}
+
+fn operations(seed: u64) -> u64 {
+    let fs = SimFs::new(seed);
+    run(&fs, seed, 60);
+    assert!(!fs.is_dead());
+    fs.ops()
+}
+
+#[test]
+fn acknowledged_samples_survive_a_power_cut_at_any_operation() {
+    let seeds: u64 = std::env::var("CRASH_SEEDS").map_or(3, |v| v.parse().unwrap());
+    let mut states = 0;
+    for seed in 1..=seeds {
+        let ops = operations(seed);
+        // Every operation over the seeds, a few policies each.
+        for at in (1 + seed % 3..=ops).step_by(3) {
+            for (n, policy) in (0..).zip(CrashPolicy::ALL) {
+                if (at + n) % 3 == 0 {
+                    if let Err(what) = cut(seed, at, policy, |_| {}) {
+                        panic!("seed {seed}, operation {at} of {ops}, {policy:?}: {what}");
+                    }
+                    states += 1;
+                }
+            }
+        }
+    }
+    println!("{states} crash states");
+    assert!(states > 100);
+}
+
+#[test]
+fn a_build_that_does_not_sync_is_caught() {
+    let sabotages: [fn(&SimFs); 2] =
+        [|fs| fs.set_ignore_sync(true), |fs| fs.set_ignore_dir_sync(true)];
+    for (n, sabotage) in sabotages.into_iter().enumerate() {
+        let ops = operations(1);
+        let caught = (1..=ops)
+            .flat_map(|at| CrashPolicy::ALL.map(|policy| (at, policy)))
+            .position(|(at, policy)| cut(1, at, policy, sabotage).is_err());
+        let states = caught.unwrap_or_else(|| panic!("sabotage {n} was not noticed"));
+        println!("sabotage {n} caught after {states} states");
+    }
+}

@@ -1,0 +1,183 @@
+//! Random appends, flushes, checkpoints, collections and restarts against a map of samples.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use model::{Labels, MatchOp, Matcher, Queryable, Selection, SeriesBuf};
+use proptest::prelude::*;
+use tsdb::append::{AppendBatch, AppendPolicy, DuplicatePolicy, MAX_REFUSALS};
+use tsdb::fs::std::StdFs;
+use tsdb::{Db, DbOptions};
+
+type Model = BTreeMap<Labels, BTreeMap<i64, u64>>;
+
+const HOUR: i64 = 3_600_000;
+
+fn labels(series: u8) -> Labels {
+    Labels::from_pairs([
+        ("__name__", format!("m{}", series % 3)),
+        ("host", format!("h{}", series / 3)),
+    ])
+    .unwrap()
+}
+
+fn open(dir: &Path) -> Db {
+    // Every process has a seed of its own; block names depend on it.
+    static PROCESSES: AtomicU64 = AtomicU64::new(1);
+    let seed = PROCESSES.fetch_add(1, Ordering::Relaxed);
+    let options = DbOptions { max_wal_bytes: 1 << 10, seed, ..DbOptions::default() };
+    let (db, report) = Db::open(Arc::new(StdFs), dir, options, &mut |_| {}).unwrap();
+    assert!(report.damaged_blocks.is_empty() && report.damaged_regions == 0, "{report:?}");
+    assert_eq!(report.orphaned_rows, 0);
+    db
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    /// Rows: series, time, value.
+    Append(Vec<(u8, i64, u64)>, bool),
+    Flush,
+    FlushAll,
+    Checkpoint,
+    Collect,
+    /// Drop without closing, as a crash of the process.
+    Crash,
+    Close,
+    Read(i64, i64),
+}
+
+fn value() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        (0..5_u32).prop_map(|v| f64::from(v).to_bits()),
+        any::<u64>(),
+        Just(model::STALE_NAN),
+        Just((-0.0_f64).to_bits()),
+    ]
+}
+
+fn time() -> impl Strategy<Value = i64> {
+    prop_oneof![0..20 * HOUR, (0..60_i64).prop_map(|i| i * 15_000), Just(0), -HOUR..0]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        6 => (proptest::collection::vec((0..9_u8, time(), value()), 1..=MAX_REFUSALS), any::<bool>())
+            .prop_map(|(rows, overwrite)| Op::Append(rows, overwrite)),
+        // A scrape: all series at one time that moves on.
+        6 => (0..80_i64, any::<u64>()).prop_map(|(i, v)| {
+            Op::Append((0..9).map(|s| (s, i * HOUR / 4, v.wrapping_add(u64::from(s)))).collect(), false)
+        }),
+        2 => Just(Op::Flush),
+        1 => Just(Op::FlushAll),
+        1 => Just(Op::Checkpoint),
+        2 => Just(Op::Collect),
+        1 => Just(Op::Crash),
+        1 => Just(Op::Close),
+        2 => (time(), 0..10 * HOUR).prop_map(|(t, d)| Op::Read(t, t + d)),
+    ]
+}
+
+/// Appends to both; the model keeps what the report does not refuse.
+fn append(db: &Db, model: &mut Model, rows: &[(u8, i64, u64)], overwrite: bool) {
+    let mut batch = AppendBatch::default();
+    let hasher = db.alias_hasher();
+    for (s, t, v) in rows {
+        let series = batch.push_series(hasher.hash(0, &[*s]));
+        batch.push_sample(series, *t, f64::from_bits(*v));
+    }
+    let policy = AppendPolicy {
+        duplicates: if overwrite { DuplicatePolicy::Overwrite } else { DuplicatePolicy::Refuse },
+        min_time_ms: i64::MIN,
+        max_time_ms: i64::MAX - 1,
+        wal_mode: None,
+    };
+    let report = db.append(&batch, &policy, &mut |i| Ok(labels(rows[i as usize].0))).unwrap();
+    let refused: Vec<u32> = report.refusals.iter().map(|(i, _)| *i).collect();
+    for (i, (s, t, v)) in (0..).zip(rows) {
+        let samples = model.entry(labels(*s)).or_default();
+        if refused.contains(&i) {
+            // Only a contradiction at the newest time is refused, and only without overwriting.
+            let newest = samples.last_key_value().map(|(t, v)| (*t, *v));
+            assert!(
+                !overwrite && newest.is_some_and(|(nt, nv)| nt == *t && nv != *v),
+                "{report:?}"
+            );
+        } else {
+            samples.insert(*t, *v);
+        }
+    }
+    assert_eq!(report.refused, refused.len() as u64);
+    assert_eq!(report.stored + report.refused, rows.len() as u64);
+}
+
+fn read(db: &Db, matchers: Vec<Matcher>, mint: i64, maxt: i64) -> Model {
+    let set = db.select(&Selection::new(matchers, mint, maxt)).unwrap();
+    let (mut out, mut buf) = (Model::new(), SeriesBuf::new());
+    let mut last = None;
+    for i in 0..set.len() {
+        let labels = set.labels(i).unwrap();
+        assert!(last.as_ref() < Some(&labels), "sorted, each once");
+        set.read(i, &mut buf).unwrap();
+        let samples: BTreeMap<i64, u64> =
+            buf.times().iter().copied().zip(buf.values().iter().map(|v| v.to_bits())).collect();
+        assert_eq!(samples.len(), buf.times().len(), "no time twice");
+        assert!(buf.times().is_sorted());
+        if !samples.is_empty() {
+            out.insert(labels.clone(), samples);
+        }
+        last = Some(labels);
+    }
+    out
+}
+
+fn clip(model: &Model, keep: impl Fn(&Labels) -> bool, mint: i64, maxt: i64) -> Model {
+    model
+        .iter()
+        .filter(|(l, _)| keep(l))
+        .map(|(l, s)| (l.clone(), s.range(mint..=maxt).map(|(t, v)| (*t, *v)).collect()))
+        .filter(|(_, s): &(Labels, BTreeMap<i64, u64>)| !s.is_empty())
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_database_agrees_with_a_map(ops in proptest::collection::vec(op(), 1..60)) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut db = open(dir.path());
+        let mut model = Model::new();
+        for op in ops {
+            match op {
+                Op::Append(rows, overwrite) => append(&db, &mut model, &rows, overwrite),
+                Op::Flush => { db.flush_step().unwrap(); }
+                Op::FlushAll => { db.flush_all().unwrap(); }
+                Op::Checkpoint => { db.checkpoint_step().unwrap(); }
+                Op::Collect => { db.gc_step(); }
+                Op::Crash => {
+                    drop(db);
+                    db = open(dir.path());
+                }
+                Op::Close => {
+                    db.close().unwrap();
+                    drop(db);
+                    db = open(dir.path());
+                }
+                Op::Read(mint, maxt) => {
+                    prop_assert_eq!(read(&db, vec![], mint, maxt), clip(&model, |_| true, mint, maxt));
+                    let host = Matcher::new(MatchOp::Ne, "host", "h1").unwrap();
+                    let name = Matcher::equal("__name__", "m0");
+                    prop_assert_eq!(
+                        read(&db, vec![host, name], mint, maxt),
+                        clip(&model, |l| l.get("host") != "h1" && l.metric_name() == "m0", mint, maxt)
+                    );
+                }
+            }
+        }
+        prop_assert_eq!(read(&db, vec![], i64::MIN, i64::MAX), clip(&model, |_| true, i64::MIN, i64::MAX));
+    }
+}
