@@ -48,9 +48,7 @@ enum Class {
         handler: usize,
         share: f64,
     },
-    Sum {
-        handler: usize,
-    },
+    Sum,
     Count {
         handler: usize,
     },
