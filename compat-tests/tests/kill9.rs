@@ -61,12 +61,23 @@ fn demand(server: &mut Server, verdict: &Verdict, seed: u64, at: &str) {
 
 #[test]
 fn nothing_acknowledged_is_lost_and_nothing_else_appears() {
+    torture(&[], std::env::var("COMPAT_KILLS").map_or(100, |n| n.parse().expect("a number")));
+}
+
+/// The modes that give up some of a power cut's promises keep those of a crash (P1).
+#[test]
+fn lazier_modes_survive_a_kill_too() {
+    for mode in ["--wal-mode=periodic", "--wal-mode=os-default"] {
+        torture(&[mode], 10);
+    }
+}
+
+/// Runs `iterations` of load, kill and check on servers with `flags`.
+fn torture(flags: &[&str], iterations: u64) {
     let seed = seed();
     let mut rng = Rng::new(seed);
-    let iterations: u64 =
-        std::env::var("COMPAT_KILLS").map_or(100, |n| n.parse().expect("a number"));
     let began = Instant::now();
-    let (mut server, mut earlier) = (Server::start(&[]), Vec::new());
+    let (mut server, mut earlier) = (Server::start(flags), Vec::new());
     let (mut ready, mut total, mut requests, mut done) = (vec![], Verdict::default(), 0, 0);
     for iteration in 0..iterations {
         if began.elapsed() > BUDGET {
@@ -107,13 +118,13 @@ fn nothing_acknowledged_is_lost_and_nothing_else_appears() {
             let verdict = verify(&server, &earlier);
             demand(&mut server, &verdict, seed, &format!("{at}, all runs of this directory"));
             assert!(!server.log().contains("panicked at"), "{at}: a panic\n{}", server.log());
-            (server, earlier) = (Server::start(&[]), Vec::new());
+            (server, earlier) = (Server::start(flags), Vec::new());
         }
     }
     ready.sort_unstable();
     let quantile = |q: usize| ready[(ready.len() * q / 100).min(ready.len() - 1)];
     say(&format!(
-        "kill9: {done} iterations, {requests} requests acknowledged, {} samples checked, lost {}, \
+        "kill9 {flags:?}: {done} iterations, {requests} requests acknowledged, {} samples checked, lost {}, \
          phantom {}, double {}, ready p50 {:?} p99 {:?}, seed {seed}",
         total.checked,
         total.lost,
