@@ -5,10 +5,11 @@ use std::path::Path;
 use compat_tests::line_protocol;
 use compat_tests::process::{Process, disk_bytes};
 use compat_tests::promql::{Answer, Query};
-use compat_tests::remote_write::{self, series};
+use compat_tests::remote_write::{self, Metadata, WriteRequest, series};
 use compat_tests::report::{Failures, say};
 use compat_tests::rng::now_ms;
 use compat_tests::server::{GRACE, Server};
+use prost::Message as _;
 
 /// Bytes of log that a clean stop may leave: headers of segments, no samples.
 const MAX_WAL_BYTES: u64 = 64 << 10;
@@ -114,6 +115,32 @@ fn a_killed_server_gives_the_same_answers() {
         }
     }
     failures.finish("restart after kill -9");
+}
+
+#[test]
+fn metadata_of_remote_write_survives_a_kill_and_a_clean_stop() {
+    let mut server = Server::start(&[]);
+    let entry = Metadata {
+        kind: 1,
+        family: "requests_total".to_owned(),
+        help: "Requests.".to_owned(),
+        unit: "requests".to_owned(),
+    };
+    let message = WriteRequest { timeseries: Vec::new(), metadata: vec![entry] };
+    let body = remote_write::compress(&message.encode_to_vec());
+    let answer = remote_write::send(&mut server.client(), &body).expect("an answer");
+    assert_eq!(answer.status, 204, "{}", answer.brief());
+    let want = serde_json::json!({
+        "requests_total": [{"type": "counter", "help": "Requests.", "unit": "requests"}]
+    });
+    let found = |server: &Server| server.get("/api/v1/metadata", &[]).json()["data"].clone();
+    assert_eq!(found(&server), want);
+    server.kill();
+    server.restart();
+    assert_eq!(found(&server), want, "after kill -9");
+    server.stop();
+    server.restart();
+    assert_eq!(found(&server), want, "after SIGTERM");
 }
 
 #[test]
