@@ -9,7 +9,7 @@ mod steps;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashMap;
 use model::{Account, MetricMetadata};
@@ -58,7 +58,9 @@ pub struct Db {
     maintenance: Mutex<Maintenance>,
     metadata: RwLock<HashMap<String, MetricMetadata>>,
     databases: RwLock<BTreeSet<String>>,
-    closed: AtomicBool,
+    /// Whether the database is closed. Appends hold it shared from beginning to end, the commit
+    /// included, so that closing waits for those that began before.
+    closed: RwLock<bool>,
     /// Random numbers given out.
     names_given: AtomicU64,
     _lock: DirLock,
@@ -93,7 +95,8 @@ impl Db {
         policy: &AppendPolicy,
         resolve: &mut ResolveLabels<'_>,
     ) -> Result<AppendReport, AppendError> {
-        if self.closed.load(Ordering::Acquire) {
+        let closed = self.closed.read();
+        if *closed {
             return Err(AppendError::Closed);
         }
         let bytes = batch.num_rows() as u64 * ROW_BYTES;
@@ -171,3 +174,6 @@ impl Db {
         self.databases.read().contains(name)
     }
 }
+
+#[cfg(test)]
+mod tests;

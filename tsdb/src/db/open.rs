@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
 
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
@@ -130,7 +130,7 @@ impl Db {
             maintenance: Mutex::new(maintenance),
             metadata: RwLock::new(names.metadata),
             databases: RwLock::new(names.databases),
-            closed: AtomicBool::new(false),
+            closed: RwLock::new(false),
             names_given: AtomicU64::new(0),
             _lock: lock,
         };

@@ -2,7 +2,6 @@
 //! work, if there is any, and says whether it did.
 
 use std::io;
-use std::sync::atomic::Ordering;
 
 use super::{Db, Maintenance};
 use crate::append::AppendError;
@@ -103,7 +102,9 @@ impl Db {
     }
 
     fn flush_everything(&self, maintenance: &mut Maintenance) -> Result<bool, StepError> {
-        let late = self.flush_late(maintenance)?;
+        // The second time for what came after a buffer that an earlier attempt left frozen.
+        let mut late = self.flush_late(maintenance)?;
+        late |= self.flush_late(maintenance)?;
         let (mint, maxt) = self.head.bounds();
         let in_order = mint <= maxt && self.flush_below(maintenance, maxt.saturating_add(1))?;
         Ok(late || in_order)
@@ -156,14 +157,16 @@ impl Db {
         Ok(gone.len())
     }
 
-    /// Ends the database: what is in memory goes to blocks, the log is left empty. Appends fail
-    /// from the moment of the call.
+    /// Ends the database: what is in memory goes to blocks, the log is left empty. Appends that
+    /// run are waited for, later ones fail.
     ///
     /// # Errors
     /// [`StepError`]; everything acknowledged is then still in the log.
     pub fn close(&self) -> Result<(), StepError> {
-        self.closed.store(true, Ordering::Release);
+        *self.closed.write() = true;
         let mut maintenance = self.maintenance.lock();
+        // Rows that wait since a failed commit count, too.
+        self.settle(self.wal.last_seq())?;
         self.flush_everything(&mut maintenance)?;
         self.write_checkpoint(&mut maintenance, Keep::Names)?;
         Ok(self.wal.close()?)
@@ -171,7 +174,11 @@ impl Db {
 
     /// Cuts the log and writes what the head holds now, so that the segments before the cut can
     /// go.
-    fn write_checkpoint(&self, maintenance: &mut Maintenance, keep: Keep) -> Result<(), StepError> {
+    pub(super) fn write_checkpoint(
+        &self,
+        maintenance: &mut Maintenance,
+        keep: Keep,
+    ) -> Result<(), StepError> {
         // What was enqueued before the cut is durable now, and its rows wait in stripes that are
         // locked until they do: applying takes each lock, so it finds them.
         let place = self.wal.cut()?;
@@ -230,7 +237,7 @@ impl Db {
 
 /// What a checkpoint keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Keep {
+pub(super) enum Keep {
     /// All series: records behind it may name them.
     Series,
     /// Metadata and database names: nothing comes behind it.
