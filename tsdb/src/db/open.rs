@@ -93,11 +93,12 @@ impl Db {
         let mut replay = Replay::behind(state.late_seq);
         let mut seq = 0;
         if let Some(segment) = state.checkpoint {
-            let found = read_checkpoint(&*fs, dir, segment, &mut |part| match part {
+            let found = read_checkpoint(&*fs, dir, segment, &mut |seq, part| match part {
                 Part::Record(record) => {
                     names.take(&record);
-                    // Its late rows are not in any block: they were written when it was.
-                    head.replay(u64::MAX, &record, &mut replay);
+                    // Its late rows are in no block, unless a flush came after it and took them
+                    // together with rows of later records: then the block knows better.
+                    head.replay(seq.saturating_add(1), &record, &mut replay);
                 }
                 Part::Chunks(state) => head.restore(state, &mut replay),
             })?;
@@ -158,7 +159,7 @@ fn read_checkpoint(
     fs: &dyn Fs,
     dir: &Path,
     segment: u64,
-    visit: &mut dyn FnMut(Part),
+    visit: &mut dyn FnMut(u64, Part),
 ) -> io::Result<CheckpointReport> {
     let wal = dir.join("wal");
     match checkpoint::read(fs, &wal, segment, visit) {

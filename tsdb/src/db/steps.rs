@@ -259,6 +259,7 @@ fn write_batch(writer: &mut CheckpointWriter<'_>, batch: Vec<SeriesState>) -> io
         chunks.push(ChunkState {
             id: state.id,
             logged_t: state.logged_t,
+            late_t: state.late_t,
             logged: state.logged.float_bits(),
             chunks: state.chunks,
         });

@@ -164,6 +164,33 @@ fn closing_after_a_failed_late_flush_keeps_what_came_later() {
 }
 
 #[test]
+fn late_rows_of_an_older_checkpoint_do_not_beat_their_corrections_in_a_block() {
+    let fs = SimFs::new(1);
+    let db = open(&fs);
+    append(&db, &[(1, 1000, 1.0), (1, 10, 2.0)]);
+    db.write_checkpoint(&mut db.maintenance.lock(), super::steps::Keep::Series).unwrap();
+    append(&db, &[(1, 10, 3.0)]);
+    assert!(db.flush_late(&mut db.maintenance.lock()).unwrap());
+    // The power goes before the next checkpoint.
+    let (_, db) = restart(&fs, db, CrashPolicy::KeepAll);
+    assert_eq!(read(&db), [sample(1, 10, 3.0), sample(1, 1000, 1.0)]);
+}
+
+#[test]
+fn a_corrected_newest_value_is_known_after_its_late_flush() {
+    let fs = SimFs::new(1);
+    let db = open(&fs);
+    append(&db, &[(1, 1000, 1.0)]);
+    append(&db, &[(1, 1000, 2.0)]);
+    assert!(db.flush_late(&mut db.maintenance.lock()).unwrap());
+    let (_, db) = restart(&fs, db, CrashPolicy::KeepAll);
+    let refuse = AppendPolicy { duplicates: DuplicatePolicy::Refuse, ..POLICY };
+    assert_eq!(append_as(&db, &[(1, 1000, 2.0)], &refuse).repeated, 1);
+    assert_eq!(append_as(&db, &[(1, 1000, 1.0)], &refuse).refused, 1);
+    assert_eq!(read(&db), [sample(1, 1000, 2.0)]);
+}
+
+#[test]
 fn closing_waits_for_appends_that_began_before() {
     let fs = SimFs::new(1);
     let db = open(&fs);
@@ -182,4 +209,32 @@ fn closing_waits_for_appends_that_began_before() {
     });
     let (_, db) = restart(&fs, db, CrashPolicy::KeepAll);
     assert_eq!(read(&db), [sample(1, 1000, 1.0), sample(1, 2000, 2.0), sample(2, 2000, 3.0)]);
+}
+
+#[test]
+fn a_histogram_in_a_checkpoint_is_known_as_the_newest_value() {
+    let fs = SimFs::new(1);
+    let db = open(&fs);
+    let histogram = HistogramValue::Int(Arc::new(IntHistogram {
+        hint: CounterResetHint::default(),
+        schema: 0,
+        zero_threshold: 0.0,
+        zero_count: 0,
+        count: 0,
+        sum: 1.0,
+        positive_spans: Vec::new(),
+        negative_spans: Vec::new(),
+        positive_deltas: Vec::new(),
+        negative_deltas: Vec::new(),
+        custom_values: Vec::new(),
+    }));
+    let mut batch = AppendBatch::default();
+    let series = batch.push_series(db.alias_hasher().hash(0, b"h"));
+    batch.histograms.push((series, 1000, histogram));
+    db.append(&batch, &POLICY, &mut |_| Ok(labels(1))).unwrap();
+    db.write_checkpoint(&mut db.maintenance.lock(), super::steps::Keep::Series).unwrap();
+    let (_, db) = restart(&fs, db, CrashPolicy::KeepAll);
+    batch.series[0] = db.alias_hasher().hash(0, b"h");
+    let report = db.append(&batch, &POLICY, &mut |_| Ok(labels(1))).unwrap();
+    assert_eq!((report.repeated, report.late), (1, 0));
 }
