@@ -198,6 +198,9 @@ impl Db {
         if !names.is_empty() {
             writer.record(&names)?;
         }
+        // It may hold rows and newest times of records behind the cut. Were it durable before
+        // them, a power cut could leave half a batch, or a series that takes a lost row for known.
+        self.wal.sync()?;
         writer.finish()?;
         maintenance.manifest.append(&Edit {
             checkpoint: Some(segment),

@@ -151,10 +151,7 @@ fn closing_after_a_failed_late_flush_keeps_what_came_later() {
     let fs = SimFs::new(1);
     let db = open(&fs);
     append(&db, &[(1, 1000, 1.0), (1, 10, 2.0)]);
-    fs.fail(Fault {
-        path: "chunks".to_owned(),
-        ..Fault::sticky(Op::Create, 0, FaultError::NoSpace)
-    });
+    fs.fail(Fault { path: "chunks".to_owned(), ..Fault::sticky(Op::Create, 0, FaultError::NoSpace) });
     assert!(db.flush_all().is_err());
     fs.clear_faults();
     append(&db, &[(1, 20, 3.0)]);
@@ -188,6 +185,32 @@ fn a_corrected_newest_value_is_known_after_its_late_flush() {
     assert_eq!(append_as(&db, &[(1, 1000, 2.0)], &refuse).repeated, 1);
     assert_eq!(append_as(&db, &[(1, 1000, 1.0)], &refuse).refused, 1);
     assert_eq!(read(&db), [sample(1, 1000, 2.0)]);
+}
+
+#[test]
+fn a_checkpoint_holds_nothing_that_the_log_could_still_lose() {
+    let fs = SimFs::new(1);
+    let disk = Appointed { fs: fs.clone(), hook: Arc::default() };
+    let db = Arc::new(open_on(Arc::new(disk.clone()), DbOptions::default()));
+    append(&db, &[(1, 1000, 1.0)]);
+    let writer = Arc::clone(&db);
+    // A request that is logged and waits for the sync while the checkpoint is written.
+    let logged = move || {
+        let rows = [(1, 2000, 2.0)];
+        let judged = writer.head.judge(&batch(&writer, &rows), &POLICY, &mut |_| unreachable!());
+        let mut payload = Vec::new();
+        judged.record.encode(&mut payload);
+        let seq = writer.wal.enqueue(writer.wal.reserve(8).unwrap(), payload);
+        writer.head.pend(judged, seq);
+    };
+    *disk.hook.lock() = Some((".ckpt.tmp", Box::new(logged)));
+    db.write_checkpoint(&mut db.maintenance.lock(), super::steps::Keep::Series).unwrap();
+    assert!(disk.hook.lock().is_none(), "the request came in between");
+    let db = Arc::into_inner(db).expect("the request is over");
+    let (_, db) = restart(&fs, db, CrashPolicy::DropUnsynced);
+    // The client never got an answer and sends it again.
+    append(&db, &[(1, 2000, 2.0)]);
+    assert_eq!(read(&db), [sample(1, 1000, 1.0), sample(1, 2000, 2.0)]);
 }
 
 #[test]
