@@ -74,7 +74,7 @@ impl Db {
             let bytes = self.head.heap_bytes();
             let due = if bytes > self.options.max_head_bytes || pressed && bytes > 64 << 20 {
                 // The newest minute stays: scrapes that are still on their way are in order then.
-                Some(maxt - 60_000)
+                Some(maxt.saturating_sub(60_000))
             } else if maxt.saturating_sub(mint) > range + range / 2 {
                 Some((maxt - range / 2).div_euclid(range) * range)
             } else {

@@ -235,6 +235,30 @@ fn closing_waits_for_appends_that_began_before() {
 }
 
 #[test]
+fn extreme_times_are_flushed_or_refused() {
+    let fs = SimFs::new(1);
+    let db = open_on(Arc::new(fs.clone()), DbOptions { max_head_bytes: 0, ..DbOptions::default() });
+    let report = append_as(&db, &[(1, i64::MAX, 1.0)], &POLICY);
+    assert_eq!(report.refusals, [(0, Refusal::TooFarInFuture)]);
+    append(&db, &[(1, i64::MIN, 1.0), (2, i64::MIN + 5, 2.0)]);
+    db.flush_step().unwrap();
+    append(&db, &[(1, i64::MAX - 1, 3.0), (2, 0, 4.0)]);
+    db.flush_step().unwrap();
+    append(&db, &[(2, i64::MAX - 1, 5.0)]);
+    let want = [
+        sample(1, i64::MIN, 1.0),
+        sample(1, i64::MAX - 1, 3.0),
+        sample(2, i64::MIN + 5, 2.0),
+        sample(2, 0, 4.0),
+        sample(2, i64::MAX - 1, 5.0),
+    ];
+    assert_eq!(read(&db), want);
+    db.close().unwrap();
+    let (_, db) = restart(&fs, db, CrashPolicy::DropUnsynced);
+    assert_eq!(read(&db), want);
+}
+
+#[test]
 fn a_histogram_in_a_checkpoint_is_known_as_the_newest_value() {
     let fs = SimFs::new(1);
     let db = open(&fs);
