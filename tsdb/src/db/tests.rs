@@ -259,6 +259,18 @@ fn extreme_times_are_flushed_or_refused() {
 }
 
 #[test]
+fn without_a_log_rows_stay_visible_across_checkpoints() {
+    let fs = SimFs::new(1);
+    let options = DbOptions { wal_mode: WalMode::None, ..DbOptions::default() };
+    let db = open_on(Arc::new(fs), options);
+    append(&db, &[(1, 1000, 1.0)]);
+    append(&db, &[(1, 2000, 1.0)]);
+    let (before, written) = (db.wal.last_seq(), db.wal.written_seq());
+    db.flush_all().unwrap();
+    assert_eq!((db.wal.last_seq(), db.wal.written_seq()), (before, written));
+}
+
+#[test]
 fn a_histogram_in_a_checkpoint_is_known_as_the_newest_value() {
     let fs = SimFs::new(1);
     let db = open(&fs);
