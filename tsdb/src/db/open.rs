@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
-use super::{Db, Maintenance};
+use super::{Db, Maintenance, note_databases, note_metadata};
 use crate::block::directory::{self, Found};
 use crate::block::{Block, BlockError, BlockId};
 use crate::checkpoint::{self, CheckpointReport, Part};
@@ -148,8 +148,8 @@ struct Names {
 
 impl Names {
     fn take(&mut self, record: &Record) {
-        self.metadata.extend(record.metadata.iter().cloned());
-        self.databases.extend(record.databases.iter().cloned());
+        note_metadata(&mut self.metadata, &record.metadata);
+        note_databases(&mut self.databases, &record.databases);
     }
 }
 

@@ -15,6 +15,8 @@ use crate::wal::record::{HistogramRow, Record};
 
 /// Series in one record of a checkpoint.
 const CHECKPOINT_BATCH: usize = 1024;
+/// Names or histograms in one record of a checkpoint: a frame takes 16 KiB of each.
+const CHECKPOINT_BIG_ROWS: usize = 4096;
 
 /// Why a step failed; what it had written is removed or ignored, and the next call tries again.
 #[derive(Debug, thiserror::Error)]
@@ -190,13 +192,11 @@ impl Db {
         if keep == Keep::Series {
             self.checkpoint_series(&mut writer)?;
         }
-        let names = Record {
-            metadata: self.metadata(None),
-            databases: self.databases(),
-            ..Record::default()
-        };
-        if !names.is_empty() {
-            writer.record(&names)?;
+        for names in self.metadata(None).chunks(CHECKPOINT_BIG_ROWS) {
+            writer.record(&Record { metadata: names.to_vec(), ..Record::default() })?;
+        }
+        for names in self.databases().chunks(CHECKPOINT_BIG_ROWS) {
+            writer.record(&Record { databases: names.to_vec(), ..Record::default() })?;
         }
         // It may hold rows and newest times of records behind the cut. Were it durable before
         // them, a power cut could leave half a batch, or a series that takes a lost row for known.
@@ -228,7 +228,9 @@ impl Db {
             let mut record = Record::default();
             for (series, t, value) in buffer.iter() {
                 record.push_late(series, t, value);
-                if record.late.refs.len() == 1 << 16 {
+                if record.late.refs.len() == 1 << 16
+                    || record.histograms.len() == CHECKPOINT_BIG_ROWS
+                {
                     writer.record(&std::mem::take(&mut record))?;
                 }
             }
@@ -249,6 +251,7 @@ pub(super) enum Keep {
 
 fn write_batch(writer: &mut CheckpointWriter<'_>, batch: Vec<SeriesState>) -> io::Result<()> {
     let mut record = Record::default();
+    let mut histograms = Vec::new();
     let mut chunks = Vec::with_capacity(batch.len());
     for state in batch {
         let rows = state.histograms.into_iter().map(|(t_ms, value)| HistogramRow {
@@ -257,7 +260,7 @@ fn write_batch(writer: &mut CheckpointWriter<'_>, batch: Vec<SeriesState>) -> io
             late: false,
             value,
         });
-        record.histograms.extend(rows);
+        histograms.extend(rows);
         record.series.push((state.id, state.labels));
         chunks.push(ChunkState {
             id: state.id,
@@ -271,6 +274,9 @@ fn write_batch(writer: &mut CheckpointWriter<'_>, batch: Vec<SeriesState>) -> io
         return Ok(());
     }
     writer.record(&record)?;
+    for rows in histograms.chunks(CHECKPOINT_BIG_ROWS) {
+        writer.record(&Record { histograms: rows.to_vec(), ..Record::default() })?;
+    }
     chunks.iter().try_for_each(|state| writer.chunks(state))
 }
 

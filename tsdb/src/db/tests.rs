@@ -151,7 +151,10 @@ fn closing_after_a_failed_late_flush_keeps_what_came_later() {
     let fs = SimFs::new(1);
     let db = open(&fs);
     append(&db, &[(1, 1000, 1.0), (1, 10, 2.0)]);
-    fs.fail(Fault { path: "chunks".to_owned(), ..Fault::sticky(Op::Create, 0, FaultError::NoSpace) });
+    fs.fail(Fault {
+        path: "chunks".to_owned(),
+        ..Fault::sticky(Op::Create, 0, FaultError::NoSpace)
+    });
     assert!(db.flush_all().is_err());
     fs.clear_faults();
     append(&db, &[(1, 20, 3.0)]);
@@ -268,6 +271,22 @@ fn without_a_log_rows_stay_visible_across_checkpoints() {
     let (before, written) = (db.wal.last_seq(), db.wal.written_seq());
     db.flush_all().unwrap();
     assert_eq!((db.wal.last_seq(), db.wal.written_seq()), (before, written));
+}
+
+#[test]
+fn more_metadata_than_a_frame_takes_is_checkpointed() {
+    let fs = SimFs::new(1);
+    let db = open(&fs);
+    let entry =
+        MetricMetadata { kind: MetricType::Gauge, help: "h".repeat(1024), unit: String::new() };
+    for part in 0..7_u32 {
+        let names = (0..10_000).map(|n| (format!("m{part}_{n}"), entry.clone()));
+        let batch = AppendBatch { metadata: names.collect(), ..AppendBatch::default() };
+        db.append(&batch, &POLICY, &mut |_| unreachable!()).unwrap();
+    }
+    db.flush_all().unwrap();
+    let (_, db) = restart(&fs, db, CrashPolicy::KeepAll);
+    assert_eq!(db.metadata(None).len(), 70_000);
 }
 
 #[test]
