@@ -107,7 +107,13 @@ impl Db {
         }
         let segment = state.checkpoint.and_then(|segment| u32::try_from(segment).ok());
         let from = Position { segment: SegmentIndex(segment.unwrap_or(1)), seq: seq + 1 };
-        let wal_options = WalOptions { mode: options.wal_mode, ..WalOptions::new(dir) };
+        // Where checkpoint and log are lost, records must not get numbers that the manifest calls
+        // flushed: replay would skip their late rows.
+        let wal_options = WalOptions {
+            mode: options.wal_mode,
+            used_seq: state.late_seq,
+            ..WalOptions::new(dir)
+        };
         let (wal, wal_report) =
             Wal::open(Arc::clone(&fs), wal_options, from, &mut |seq, record| {
                 names.take(&record);

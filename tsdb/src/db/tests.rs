@@ -151,10 +151,7 @@ fn closing_after_a_failed_late_flush_keeps_what_came_later() {
     let fs = SimFs::new(1);
     let db = open(&fs);
     append(&db, &[(1, 1000, 1.0), (1, 10, 2.0)]);
-    fs.fail(Fault {
-        path: "chunks".to_owned(),
-        ..Fault::sticky(Op::Create, 0, FaultError::NoSpace)
-    });
+    fs.fail(Fault { path: "chunks".to_owned(), ..Fault::sticky(Op::Create, 0, FaultError::NoSpace) });
     assert!(db.flush_all().is_err());
     fs.clear_faults();
     append(&db, &[(1, 20, 3.0)]);
@@ -315,4 +312,22 @@ fn a_histogram_in_a_checkpoint_is_known_as_the_newest_value() {
     batch.series[0] = db.alias_hasher().hash(0, b"h");
     let report = db.append(&batch, &POLICY, &mut |_| Ok(labels(1))).unwrap();
     assert_eq!((report.repeated, report.late), (1, 0));
+}
+
+#[test]
+fn late_rows_behind_a_lost_checkpoint_are_replayed() {
+    let fs = SimFs::new(1);
+    let db = open(&fs);
+    for t in 0..50 {
+        append(&db, &[(1, 1000 + t, 1.0), (1, t, 1.0)]);
+    }
+    db.flush_all().unwrap();
+    let segment = db.maintenance.lock().manifest.state().checkpoint.unwrap();
+    drop(db);
+    fs.edit(&crate::checkpoint::path(&Path::new(DIR).join("wal"), segment), Vec::clear).unwrap();
+    let db = open(&fs);
+    append(&db, &[(1, 7, 2.0)]);
+    let (_, db) = restart(&fs, db, CrashPolicy::KeepAll);
+    let found: BTreeMap<_, _> = read(&db).into_iter().map(|(_, t, v)| (t, v.to_bits())).collect();
+    assert_eq!((found.len(), found[&7]), (100, 2.0_f64.to_bits()));
 }
