@@ -91,6 +91,8 @@ struct Maintenance {
     manifest: Manifest,
     /// Slots of dropped series, to be freed when no query can name them.
     dropped_slots: Vec<u32>,
+    /// The checkpoint that was found damaged: it goes to the quarantine, not away.
+    damaged_checkpoint: Option<u64>,
     /// Whether chunks below the view's boundary may still be in the head.
     retired_chunks: bool,
 }

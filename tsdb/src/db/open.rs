@@ -51,7 +51,8 @@ pub struct OpenReport {
     pub replayed_rows: u64,
     /// Rows whose series definition was lost.
     pub orphaned_rows: u64,
-    /// Damaged regions of the log and the checkpoint, whose bytes are in `quarantine/`.
+    /// Damaged regions of the log, whose bytes are in `quarantine/`, and of the checkpoint, which
+    /// goes there when the next one replaces it.
     pub damaged_regions: u64,
 }
 
@@ -91,7 +92,7 @@ impl Db {
         let head = Arc::new(Head::new(head_options, state.boundary, state.max_series_ref + 1));
         let mut names = Names::default();
         let mut replay = Replay::behind(state.late_seq);
-        let mut seq = 0;
+        let (mut seq, mut damaged_checkpoint) = (0, None);
         if let Some(segment) = state.checkpoint {
             let found = read_checkpoint(&*fs, dir, segment, &mut |seq, part| match part {
                 Part::Record(record) => {
@@ -103,17 +104,16 @@ impl Db {
                 Part::Chunks(state) => head.restore(state, &mut replay),
             })?;
             seq = found.seq;
-            report.damaged_regions += found.damaged_frames + u64::from(found.truncated);
+            let damaged_regions = found.damaged_frames + u64::from(found.truncated);
+            damaged_checkpoint = Some(segment).filter(|_| damaged_regions > 0);
+            report.damaged_regions += damaged_regions;
         }
         let segment = state.checkpoint.and_then(|segment| u32::try_from(segment).ok());
         let from = Position { segment: SegmentIndex(segment.unwrap_or(1)), seq: seq + 1 };
         // Where checkpoint and log are lost, records must not get numbers that the manifest calls
         // flushed: replay would skip their late rows.
-        let wal_options = WalOptions {
-            mode: options.wal_mode,
-            used_seq: state.late_seq,
-            ..WalOptions::new(dir)
-        };
+        let wal_options =
+            WalOptions { mode: options.wal_mode, used_seq: state.late_seq, ..WalOptions::new(dir) };
         let (wal, wal_report) =
             Wal::open(Arc::clone(&fs), wal_options, from, &mut |seq, record| {
                 names.take(&record);
@@ -126,7 +126,12 @@ impl Db {
         (report.replayed_rows, report.orphaned_rows) = (replay.rows, replay.orphans);
 
         let view = View { boundary: state.boundary, blocks };
-        let maintenance = Maintenance { manifest, dropped_slots: Vec::new(), retired_chunks: true };
+        let maintenance = Maintenance {
+            manifest,
+            dropped_slots: Vec::new(),
+            damaged_checkpoint,
+            retired_chunks: true,
+        };
         let db = Self {
             fs,
             dir: dir.to_owned(),

@@ -208,7 +208,22 @@ impl Db {
             ..Edit::default()
         })?;
         self.wal.remove_before(place.segment)?;
+        if let Some(damaged) = maintenance.damaged_checkpoint {
+            self.keep_checkpoint(damaged)?;
+            maintenance.damaged_checkpoint = None;
+        }
         remove_other_checkpoints(&*self.fs, &dir, segment)?;
+        Ok(())
+    }
+
+    /// Moves a damaged checkpoint to the quarantine, if it is not there yet.
+    fn keep_checkpoint(&self, segment: u64) -> io::Result<()> {
+        let from = crate::checkpoint::path(&self.dir.join("wal"), segment);
+        let aside = self.dir.join("quarantine");
+        if self.fs.exists(&from)? {
+            self.fs.rename(&from, &aside.join(format!("{segment:010}.ckpt")))?;
+            self.fs.sync_dir(&aside)?;
+        }
         Ok(())
     }
 

@@ -151,7 +151,10 @@ fn closing_after_a_failed_late_flush_keeps_what_came_later() {
     let fs = SimFs::new(1);
     let db = open(&fs);
     append(&db, &[(1, 1000, 1.0), (1, 10, 2.0)]);
-    fs.fail(Fault { path: "chunks".to_owned(), ..Fault::sticky(Op::Create, 0, FaultError::NoSpace) });
+    fs.fail(Fault {
+        path: "chunks".to_owned(),
+        ..Fault::sticky(Op::Create, 0, FaultError::NoSpace)
+    });
     assert!(db.flush_all().is_err());
     fs.clear_faults();
     append(&db, &[(1, 20, 3.0)]);
@@ -330,4 +333,22 @@ fn late_rows_behind_a_lost_checkpoint_are_replayed() {
     let (_, db) = restart(&fs, db, CrashPolicy::KeepAll);
     let found: BTreeMap<_, _> = read(&db).into_iter().map(|(_, t, v)| (t, v.to_bits())).collect();
     assert_eq!((found.len(), found[&7]), (100, 2.0_f64.to_bits()));
+}
+
+#[test]
+fn a_damaged_checkpoint_goes_to_the_quarantine_when_it_is_replaced() {
+    let fs = SimFs::new(1);
+    let db = open(&fs);
+    append(&db, &[(1, 1000, 1.0)]);
+    db.write_checkpoint(&mut db.maintenance.lock(), super::steps::Keep::Series).unwrap();
+    let segment = db.maintenance.lock().manifest.state().checkpoint.unwrap();
+    drop(db);
+    let path = crate::checkpoint::path(&Path::new(DIR).join("wal"), segment);
+    fs.edit(&path, |bytes| bytes[40] ^= 1).unwrap();
+    let db = open(&fs);
+    append(&db, &[(1, 2000, 1.0)]);
+    db.flush_all().unwrap();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let kept = fs.read_dir(&Path::new(DIR).join("quarantine")).unwrap();
+    assert!(kept.iter().any(|entry| entry.name == name), "{kept:?}");
 }
