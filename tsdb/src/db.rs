@@ -9,7 +9,7 @@ mod steps;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashMap;
 use model::{Account, MetricMetadata};
@@ -32,6 +32,8 @@ pub use steps::StepError;
 
 /// Most metric names with metadata (limit L27).
 const MAX_METADATA: usize = 200_000;
+/// Most databases that clients created.
+const MAX_DATABASES: usize = 10_000;
 /// Bytes of a row in flight, charged before it is logged.
 const ROW_BYTES: u64 = 64;
 /// Bytes of a row in the log, nearly: what the log is asked to have room for.
@@ -42,6 +44,23 @@ fn refused(error: &WalError) -> AppendError {
         WalError::ReadOnly(_) => AppendError::ReadOnly(error.to_string()),
         WalError::Closed => AppendError::Closed,
         _ => AppendError::Wal(error.to_string()),
+    }
+}
+
+/// Replay keeps to the limits as appends do.
+fn note_metadata(known: &mut HashMap<String, MetricMetadata>, more: &[(String, MetricMetadata)]) {
+    for (name, entry) in more {
+        if known.len() < MAX_METADATA || known.contains_key(name) {
+            known.insert(name.clone(), entry.clone());
+        }
+    }
+}
+
+fn note_databases(known: &mut BTreeSet<String>, more: &[String]) {
+    for name in more {
+        if known.len() < MAX_DATABASES {
+            known.insert(name.clone());
+        }
     }
 }
 
@@ -58,7 +77,9 @@ pub struct Db {
     maintenance: Mutex<Maintenance>,
     metadata: RwLock<HashMap<String, MetricMetadata>>,
     databases: RwLock<BTreeSet<String>>,
-    closed: AtomicBool,
+    /// Whether the database is closed. Appends hold it shared from beginning to end, the commit
+    /// included, so that closing waits for those that began before.
+    closed: RwLock<bool>,
     /// Random numbers given out.
     names_given: AtomicU64,
     _lock: DirLock,
@@ -70,6 +91,8 @@ struct Maintenance {
     manifest: Manifest,
     /// Slots of dropped series, to be freed when no query can name them.
     dropped_slots: Vec<u32>,
+    /// The checkpoint that was found damaged: it goes to the quarantine, not away.
+    damaged_checkpoint: Option<u64>,
     /// Whether chunks below the view's boundary may still be in the head.
     retired_chunks: bool,
 }
@@ -93,7 +116,8 @@ impl Db {
         policy: &AppendPolicy,
         resolve: &mut ResolveLabels<'_>,
     ) -> Result<AppendReport, AppendError> {
-        if self.closed.load(Ordering::Acquire) {
+        let closed = self.closed.read();
+        if *closed {
             return Err(AppendError::Closed);
         }
         let bytes = batch.num_rows() as u64 * ROW_BYTES;
@@ -102,8 +126,10 @@ impl Db {
             self.wal.reserve(batch.num_rows() * ROW_BYTES_IN_LOG).map_err(|e| refused(&e))?;
         let mode = policy.wal_mode.map_or(self.options.wal_mode, |m| m.min(self.options.wal_mode));
 
-        let judged = self.head.judge(batch, policy, resolve);
+        // Before the record is enqueued, so that a checkpoint behind the record has them; and before
+        // stripes are locked, for whoever lists names takes his time.
         self.note_names(batch);
+        let judged = self.head.judge(batch, policy, resolve);
         // A repeated row is acknowledged with the record that holds the row it repeats.
         let seq = if judged.record.is_empty() {
             drop(reservation);
@@ -137,15 +163,10 @@ impl Db {
 
     fn note_names(&self, batch: &AppendBatch) {
         if !batch.metadata.is_empty() {
-            let mut metadata = self.metadata.write();
-            for (name, entry) in &batch.metadata {
-                if metadata.len() < MAX_METADATA || metadata.contains_key(name) {
-                    metadata.insert(name.clone(), entry.clone());
-                }
-            }
+            note_metadata(&mut self.metadata.write(), &batch.metadata);
         }
         if !batch.databases.is_empty() {
-            self.databases.write().extend(batch.databases.iter().cloned());
+            note_databases(&mut self.databases.write(), &batch.databases);
         }
     }
 
@@ -171,3 +192,6 @@ impl Db {
         self.databases.read().contains(name)
     }
 }
+
+#[cfg(test)]
+mod tests;

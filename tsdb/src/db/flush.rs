@@ -99,9 +99,9 @@ impl Db {
     }
 
     /// Waits until everything logged up to `seq` is durable and visible.
-    fn settle(&self, seq: u64) -> Result<(), StepError> {
+    pub(super) fn settle(&self, seq: u64) -> Result<(), StepError> {
         self.wal.commit(seq, WalMode::EveryWrite)?;
-        self.head.apply(u16::MAX, self.wal.durable_seq().max(self.wal.written_seq()));
+        self.head.apply(u16::MAX, self.visible_seq(self.options.wal_mode));
         Ok(())
     }
 

@@ -2,7 +2,6 @@
 //! work, if there is any, and says whether it did.
 
 use std::io;
-use std::sync::atomic::Ordering;
 
 use super::{Db, Maintenance};
 use crate::append::AppendError;
@@ -16,6 +15,8 @@ use crate::wal::record::{HistogramRow, Record};
 
 /// Series in one record of a checkpoint.
 const CHECKPOINT_BATCH: usize = 1024;
+/// Names or histograms in one record of a checkpoint: a frame takes 16 KiB of each.
+const CHECKPOINT_BIG_ROWS: usize = 4096;
 
 /// Why a step failed; what it had written is removed or ignored, and the next call tries again.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +76,7 @@ impl Db {
             let bytes = self.head.heap_bytes();
             let due = if bytes > self.options.max_head_bytes || pressed && bytes > 64 << 20 {
                 // The newest minute stays: scrapes that are still on their way are in order then.
-                Some(maxt - 60_000)
+                Some(maxt.saturating_sub(60_000))
             } else if maxt.saturating_sub(mint) > range + range / 2 {
                 Some((maxt - range / 2).div_euclid(range) * range)
             } else {
@@ -103,7 +104,9 @@ impl Db {
     }
 
     fn flush_everything(&self, maintenance: &mut Maintenance) -> Result<bool, StepError> {
-        let late = self.flush_late(maintenance)?;
+        // The second time for what came after a buffer that an earlier attempt left frozen.
+        let mut late = self.flush_late(maintenance)?;
+        late |= self.flush_late(maintenance)?;
         let (mint, maxt) = self.head.bounds();
         let in_order = mint <= maxt && self.flush_below(maintenance, maxt.saturating_add(1))?;
         Ok(late || in_order)
@@ -156,14 +159,16 @@ impl Db {
         Ok(gone.len())
     }
 
-    /// Ends the database: what is in memory goes to blocks, the log is left empty. Appends fail
-    /// from the moment of the call.
+    /// Ends the database: what is in memory goes to blocks, the log is left empty. Appends that
+    /// run are waited for, later ones fail.
     ///
     /// # Errors
     /// [`StepError`]; everything acknowledged is then still in the log.
     pub fn close(&self) -> Result<(), StepError> {
-        self.closed.store(true, Ordering::Release);
+        *self.closed.write() = true;
         let mut maintenance = self.maintenance.lock();
+        // Rows that wait since a failed commit count, too.
+        self.settle(self.wal.last_seq())?;
         self.flush_everything(&mut maintenance)?;
         self.write_checkpoint(&mut maintenance, Keep::Names)?;
         Ok(self.wal.close()?)
@@ -171,7 +176,11 @@ impl Db {
 
     /// Cuts the log and writes what the head holds now, so that the segments before the cut can
     /// go.
-    fn write_checkpoint(&self, maintenance: &mut Maintenance, keep: Keep) -> Result<(), StepError> {
+    pub(super) fn write_checkpoint(
+        &self,
+        maintenance: &mut Maintenance,
+        keep: Keep,
+    ) -> Result<(), StepError> {
         // What was enqueued before the cut is durable now, and its rows wait in stripes that are
         // locked until they do: applying takes each lock, so it finds them.
         let place = self.wal.cut()?;
@@ -183,14 +192,15 @@ impl Db {
         if keep == Keep::Series {
             self.checkpoint_series(&mut writer)?;
         }
-        let names = Record {
-            metadata: self.metadata(None),
-            databases: self.databases(),
-            ..Record::default()
-        };
-        if !names.is_empty() {
-            writer.record(&names)?;
+        for names in self.metadata(None).chunks(CHECKPOINT_BIG_ROWS) {
+            writer.record(&Record { metadata: names.to_vec(), ..Record::default() })?;
         }
+        for names in self.databases().chunks(CHECKPOINT_BIG_ROWS) {
+            writer.record(&Record { databases: names.to_vec(), ..Record::default() })?;
+        }
+        // It may hold rows and newest times of records behind the cut. Were it durable before
+        // them, a power cut could leave half a batch, or a series that takes a lost row for known.
+        self.wal.sync()?;
         writer.finish()?;
         maintenance.manifest.append(&Edit {
             checkpoint: Some(segment),
@@ -198,7 +208,22 @@ impl Db {
             ..Edit::default()
         })?;
         self.wal.remove_before(place.segment)?;
+        if let Some(damaged) = maintenance.damaged_checkpoint {
+            self.keep_checkpoint(damaged)?;
+            maintenance.damaged_checkpoint = None;
+        }
         remove_other_checkpoints(&*self.fs, &dir, segment)?;
+        Ok(())
+    }
+
+    /// Moves a damaged checkpoint to the quarantine, if it is not there yet.
+    fn keep_checkpoint(&self, segment: u64) -> io::Result<()> {
+        let from = crate::checkpoint::path(&self.dir.join("wal"), segment);
+        let aside = self.dir.join("quarantine");
+        if self.fs.exists(&from)? {
+            self.fs.rename(&from, &aside.join(format!("{segment:010}.ckpt")))?;
+            self.fs.sync_dir(&aside)?;
+        }
         Ok(())
     }
 
@@ -218,7 +243,9 @@ impl Db {
             let mut record = Record::default();
             for (series, t, value) in buffer.iter() {
                 record.push_late(series, t, value);
-                if record.late.refs.len() == 1 << 16 {
+                if record.late.refs.len() == 1 << 16
+                    || record.histograms.len() == CHECKPOINT_BIG_ROWS
+                {
                     writer.record(&std::mem::take(&mut record))?;
                 }
             }
@@ -230,7 +257,7 @@ impl Db {
 
 /// What a checkpoint keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Keep {
+pub(super) enum Keep {
     /// All series: records behind it may name them.
     Series,
     /// Metadata and database names: nothing comes behind it.
@@ -239,6 +266,7 @@ enum Keep {
 
 fn write_batch(writer: &mut CheckpointWriter<'_>, batch: Vec<SeriesState>) -> io::Result<()> {
     let mut record = Record::default();
+    let mut histograms = Vec::new();
     let mut chunks = Vec::with_capacity(batch.len());
     for state in batch {
         let rows = state.histograms.into_iter().map(|(t_ms, value)| HistogramRow {
@@ -247,11 +275,12 @@ fn write_batch(writer: &mut CheckpointWriter<'_>, batch: Vec<SeriesState>) -> io
             late: false,
             value,
         });
-        record.histograms.extend(rows);
+        histograms.extend(rows);
         record.series.push((state.id, state.labels));
         chunks.push(ChunkState {
             id: state.id,
             logged_t: state.logged_t,
+            late_t: state.late_t,
             logged: state.logged.float_bits(),
             chunks: state.chunks,
         });
@@ -260,6 +289,9 @@ fn write_batch(writer: &mut CheckpointWriter<'_>, batch: Vec<SeriesState>) -> io
         return Ok(());
     }
     writer.record(&record)?;
+    for rows in histograms.chunks(CHECKPOINT_BIG_ROWS) {
+        writer.record(&Record { histograms: rows.to_vec(), ..Record::default() })?;
+    }
     chunks.iter().try_for_each(|state| writer.chunks(state))
 }
 
