@@ -1,5 +1,6 @@
 //! The database: open, append, query, and the step functions that the owner's threads call.
 
+mod compaction;
 mod flush;
 mod open;
 mod queryable;
@@ -18,14 +19,18 @@ use parking_lot::{Mutex, RwLock};
 use crate::append::{
     AliasHasher, AppendBatch, AppendError, AppendPolicy, AppendReport, ResolveLabels,
 };
+use crate::block::BlockId;
 use crate::fs::Fs;
 use crate::head::Head;
 use crate::lock::DirLock;
-use crate::manifest::Manifest;
+use crate::manifest::{Edit, Manifest};
 use crate::options::DbOptions;
 use crate::view::Views;
 use crate::wal::{Wal, WalError, WalMode};
 
+use compaction::Compaction;
+
+pub use compaction::Quarantined;
 pub use open::{OpenError, OpenReport};
 pub use stats::{CountBy, DbStats, HeadTop};
 pub use steps::StepError;
@@ -73,13 +78,16 @@ pub struct Db {
     head: Arc<Head>,
     wal: Wal,
     views: Views,
-    /// One flush, compaction or checkpoint at a time.
+    /// One flush, checkpoint or change of the set of blocks at a time.
     maintenance: Mutex<Maintenance>,
+    compaction: Compaction,
     metadata: RwLock<HashMap<String, MetricMetadata>>,
     databases: RwLock<BTreeSet<String>>,
     /// Whether the database is closed. Appends hold it shared from beginning to end, the commit
     /// included, so that closing waits for those that began before.
     closed: RwLock<bool>,
+    /// The wall clock when the manifest was last written before this start, ms.
+    last_seen_ms: Option<i64>,
     /// Random numbers given out.
     names_given: AtomicU64,
     _lock: DirLock,
@@ -145,6 +153,24 @@ impl Db {
         self.head.account();
         drop(charge);
         Ok(report)
+    }
+
+    /// An id that no other block has.
+    fn new_block_id(&self) -> BlockId {
+        BlockId::new(self.options.clock.now_ms(), self.random())
+    }
+
+    /// An edit that says what time it is.
+    fn edit(&self) -> Edit {
+        let now = i64::try_from(self.options.clock.now_ms()).unwrap_or(i64::MAX);
+        Edit { last_seen_ms: Some(now), ..Edit::default() }
+    }
+
+    /// The wall clock when the database was last written before this start, ms; `None` for a new
+    /// one. A clock far ahead of it may be wrong, and then nothing should be deleted by it
+    /// (reliability contract R15).
+    pub const fn last_seen_ms(&self) -> Option<i64> {
+        self.last_seen_ms
     }
 
     /// A number that no other block of this process or another gets.

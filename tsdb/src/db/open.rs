@@ -9,9 +9,10 @@ use std::sync::atomic::AtomicU64;
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
+use super::compaction::Compaction;
 use super::{Db, Maintenance, note_databases, note_metadata};
 use crate::block::directory::{self, Found};
-use crate::block::{Block, BlockError, BlockId};
+use crate::block::{Block, BlockError, BlockId, BlockMeta, META_FILE};
 use crate::checkpoint::{self, CheckpointReport, Part};
 use crate::fs::Fs;
 use crate::head::restore::Replay;
@@ -140,6 +141,8 @@ impl Db {
             wal,
             views: Views::new(view),
             maintenance: Mutex::new(maintenance),
+            compaction: Compaction::default(),
+            last_seen_ms: Some(state.last_seen_ms).filter(|ms| *ms > i64::MIN),
             metadata: RwLock::new(names.metadata),
             databases: RwLock::new(names.databases),
             closed: RwLock::new(false),
@@ -194,7 +197,7 @@ fn open_blocks(
     report: &mut OpenReport,
 ) -> io::Result<Vec<Arc<Block>>> {
     let aside = dir.join("quarantine");
-    let mut blocks = Vec::new();
+    let (mut blocks, mut not_live) = (Vec::new(), Vec::new());
     for found in directory::compare(&fs.read_dir(dir)?, live) {
         match found {
             Found::Live(id) => match Block::open(fs, &dir.join(id.to_string())) {
@@ -206,10 +209,32 @@ fn open_blocks(
                 Err(why) => report.damaged_blocks.push(format!("block {id} is left out: {why}")),
             },
             Found::Missing(id) => report.damaged_blocks.push(format!("block {id} is missing")),
-            Found::NotLive(id) => directory::quarantine(fs, dir, id, &aside)?,
+            Found::NotLive(id) => not_live.push(id),
             Found::Rest(name) => directory::remove(fs, dir, &name)?,
             Found::Foreign(_) => {}
         }
     }
+    // Behind the live ones, because a parent may only go when its children could be opened.
+    let all_well = report.damaged_blocks.is_empty();
+    for id in not_live {
+        if all_well && is_superfluous(fs, dir, id, &blocks) {
+            directory::delete(fs, dir, id)?;
+        } else {
+            directory::quarantine(fs, dir, id, &aside)?;
+        }
+    }
     Ok(blocks)
+}
+
+/// Whether all samples of the block `id`, which is not live, are in live ones: a compaction was
+/// interrupted before it deleted this input, or before the manifest named this output.
+fn is_superfluous(fs: &dyn Fs, dir: &Path, id: BlockId, live: &[Arc<Block>]) -> bool {
+    if live.iter().any(|b| b.meta().parents.contains(&id)) {
+        return true;
+    }
+    let Ok(meta) = BlockMeta::read(fs, &dir.join(id.to_string()).join(META_FILE)) else {
+        return false;
+    };
+    let is_live = |id: &BlockId| live.iter().any(|b| b.id() == *id);
+    !meta.parents.is_empty() && meta.parents.iter().all(is_live)
 }

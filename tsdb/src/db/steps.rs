@@ -36,6 +36,24 @@ pub enum StepError {
     /// Reading back what is to be written.
     #[error("{0}")]
     Read(#[from] model::ReadError),
+    /// The disk has no room for what is to be written.
+    #[error("{needed} bytes of disk needed, {free} free")]
+    NoSpace {
+        /// What it takes, and what must stay free.
+        needed: u64,
+        /// What there is.
+        free: u64,
+    },
+    /// A compaction made more or fewer samples than it should; its inputs stay.
+    #[error("{samples_in} samples in, {samples_out} out, {duplicates} duplicates")]
+    Lost {
+        /// Samples of the inputs.
+        samples_in: u64,
+        /// Samples of the outputs.
+        samples_out: u64,
+        /// Samples that another one beat.
+        duplicates: u64,
+    },
 }
 
 impl Db {
@@ -144,21 +162,6 @@ impl Db {
         true
     }
 
-    /// Drops blocks that end before `min_time_ms`. Returns how many.
-    ///
-    /// # Errors
-    /// [`StepError`].
-    pub fn retention_step(&self, min_time_ms: i64) -> Result<usize, StepError> {
-        let mut maintenance = self.maintenance.lock();
-        let view = self.views.load();
-        let gone: Vec<_> =
-            view.blocks.iter().filter(|b| b.meta().maxt < min_time_ms).map(|b| b.id()).collect();
-        if !gone.is_empty() {
-            self.remove_blocks(&mut maintenance, &gone)?;
-        }
-        Ok(gone.len())
-    }
-
     /// Ends the database: what is in memory goes to blocks, the log is left empty. Appends that
     /// run are waited for, later ones fail.
     ///
@@ -205,7 +208,7 @@ impl Db {
         maintenance.manifest.append(&Edit {
             checkpoint: Some(segment),
             max_series_ref: Some(self.head.next_ref()),
-            ..Edit::default()
+            ..self.edit()
         })?;
         self.wal.remove_before(place.segment)?;
         if let Some(damaged) = maintenance.damaged_checkpoint {
