@@ -151,6 +151,11 @@ impl Head {
             + late.frozen.as_ref().map_or(0, |(_, b)| b.heap_bytes())
     }
 
+    /// Bytes of chunks and in-order histograms: what a flush can free.
+    pub fn chunk_bytes(&self) -> u64 {
+        self.chunk_bytes.load(Ordering::Relaxed)
+    }
+
     /// Tells the accountant what the head holds now.
     pub fn account(&self) {
         let bytes = self.heap_bytes();
