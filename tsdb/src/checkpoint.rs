@@ -244,3 +244,6 @@ fn parse_chunks(r: &mut Reader<'_>) -> Option<ChunkState> {
     }
     Some(ChunkState { id, logged_t, late_t, logged, chunks })
 }
+
+#[cfg(test)]
+mod tests;

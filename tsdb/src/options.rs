@@ -35,7 +35,7 @@ pub struct DbOptions {
     pub block_range_ms: i64,
     /// Most live series (limit L12).
     pub max_series: u64,
-    /// The head is flushed when it holds this many bytes, whatever times it spans.
+    /// The head is flushed when its chunks take this many bytes, whatever times they span.
     pub max_head_bytes: u64,
     /// The late buffer is flushed when it holds this many bytes.
     pub max_late_bytes: u64,

@@ -91,7 +91,8 @@ impl Db {
         let (mint, maxt) = self.head.bounds();
         let range = self.options.block_range_ms;
         if mint <= maxt {
-            let bytes = self.head.heap_bytes();
+            // Not what series take besides: no flush frees that, and every step would write a block.
+            let bytes = self.head.chunk_bytes();
             let due = if bytes > self.options.max_head_bytes || pressed && bytes > 64 << 20 {
                 // The newest minute stays: scrapes that are still on their way are in order then.
                 Some(maxt.saturating_sub(60_000))
