@@ -37,3 +37,40 @@ fn drop_while(
         gone.push(live.remove(at).id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(n: u128, mint: i64, maxt: i64, late_seq: u64) -> Candidate {
+        Candidate { id: BlockId::new(0, n), mint, maxt, late_seq, bytes: 10 }
+    }
+
+    fn ids(numbers: &[u128]) -> Vec<BlockId> {
+        numbers.iter().map(|n| BlockId::new(0, *n)).collect()
+    }
+
+    #[test]
+    fn blocks_that_end_before_the_bound_go() {
+        let blocks = [block(2, 10, 19, 0), block(1, 0, 9, 0), block(3, 20, 29, 0)];
+        assert_eq!(by_time(&blocks, 9), []);
+        assert_eq!(by_time(&blocks, 10), ids(&[1]));
+        assert_eq!(by_time(&blocks, i64::MAX), ids(&[1, 2, 3]));
+    }
+
+    #[test]
+    fn a_block_stays_while_it_hides_values_of_one_that_stays() {
+        let blocks = [block(1, 0, 29, 0), block(2, 5, 9, 7), block(3, 5, 8, 9), block(4, 0, 4, 0)];
+        assert_eq!(by_time(&blocks, 20), ids(&[4]));
+        assert_eq!(by_time(&blocks, 30), ids(&[4, 1, 2, 3]));
+    }
+
+    #[test]
+    fn the_oldest_go_until_the_rest_fits() {
+        let blocks = [block(3, 20, 29, 0), block(1, 0, 9, 0), block(2, 10, 19, 0)];
+        assert_eq!(by_size(&blocks, 30), []);
+        assert_eq!(by_size(&blocks, 29), ids(&[1]));
+        assert_eq!(by_size(&blocks, 10), ids(&[1, 2]));
+        assert_eq!(by_size(&blocks, 0), ids(&[1, 2, 3]));
+    }
+}
