@@ -56,7 +56,7 @@ pub(crate) fn merge_into(
         duplicates += merge::read(&mut parts, window.mint, window.maxt, &mut buf)?;
         writer.add_series(&labels, buf.times(), buf.values(), buf.histograms())?;
         if num_series.is_multiple_of(SERIES_PER_CACHE) {
-            for block in &blocks {
+            for block in blocks {
                 block.drop_caches();
             }
         }
