@@ -370,7 +370,9 @@ impl Wal {
         let mut state = self.state.lock();
         self.wait_for_writer(&mut state);
         state.check_writable()?;
-        self.lead(&mut state, Writer::cut)
+        let place = self.lead(&mut state, Writer::cut)?;
+        // As in `lead`. Numbers must not begin again after a restart: late blocks are ranked by them.
+        Ok(if self.writes { place } else { Position { seq: state.next_seq, ..place } })
     }
 
     /// Removes the segments before `index`, oldest first; a checkpoint holds what they held.
@@ -479,8 +481,11 @@ impl Wal {
             let _abort = AbortOnPanic;
             work(&mut writer)
         });
-        state.written_seq = writer.written_seq();
-        state.durable_seq = writer.durable_seq();
+        // Where nothing is written the writer never learns how far the numbers got.
+        if self.writes {
+            state.written_seq = writer.written_seq();
+            state.durable_seq = writer.durable_seq();
+        }
         state.writer_bytes = writer.pending_bytes();
         state.writer = Some(writer);
         let result = result.map_err(|error| {
