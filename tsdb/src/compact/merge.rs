@@ -56,7 +56,9 @@ pub(crate) fn merge_into(
         duplicates += merge::read(&mut parts, window.mint, window.maxt, &mut buf)?;
         writer.add_series(&labels, buf.times(), buf.values(), buf.histograms())?;
         if num_series.is_multiple_of(SERIES_PER_CACHE) {
-            blocks.iter().for_each(|block| block.drop_caches());
+            for block in blocks {
+                block.drop_caches();
+            }
         }
     }
     Ok(duplicates)
