@@ -18,6 +18,7 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(30);
 
 /// The running threads; [`Maintenance::stop`] ends them.
 pub(crate) struct Maintenance {
+    app: Arc<App>,
     signal: Arc<Signal>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -52,16 +53,20 @@ impl Maintenance {
             builder.spawn(move || run(&app, &signal)).map(|thread| threads.push(thread))
         };
         spawn("maintenance", step_loop)?;
+        spawn("compaction", compact_loop)?;
         if app.config().wal_mode == WalMode::Periodic {
             spawn("wal-sync", sync_loop)?;
         }
-        Ok(Self { signal, threads })
+        Ok(Self { app: app.clone(), signal, threads })
     }
 
-    /// Ends the threads; a running step is waited for.
+    /// Ends the threads; a running step is waited for, a compaction is broken off.
     pub(crate) fn stop(self) {
         *self.signal.stopped.lock() = true;
         self.signal.changed.notify_all();
+        for (_, db) in self.app.tenants().map(crate::tenants::Tenants::all).unwrap_or_default() {
+            db.stop_compaction();
+        }
         for thread in self.threads {
             // A step that panicked was logged by the panic hook.
             let _ = thread.join();
@@ -72,6 +77,23 @@ impl Maintenance {
 fn sync_loop(app: &App, signal: &Signal) {
     while signal.wait(app.config().wal_sync_interval.duration()) {
         for_each(app, "sync", &mut |db| Ok(db.sync_wal()?));
+    }
+}
+
+/// Compacts in a thread of its own: a merge may be long, and flushes must not wait for it.
+fn compact_loop(app: &App, signal: &Signal) {
+    let mut pause = STEP_INTERVAL;
+    while signal.wait(pause) {
+        let mut busy = false;
+        let all_well = for_each(app, "compact", &mut |db| {
+            busy |= db.compact_step()?;
+            Ok(())
+        });
+        pause = match (all_well, busy) {
+            (false, _) => FAILURE_PAUSE,
+            (true, true) => Duration::ZERO,
+            (true, false) => STEP_INTERVAL,
+        };
     }
 }
 

@@ -375,7 +375,7 @@ impl Wal {
         self.wait_for_writer(&mut state);
         state.check_writable()?;
         let place = self.lead(&mut state, Writer::cut)?;
-        // Without a log the writer knows of no record.
+        // As in `lead`. Numbers must not begin again after a restart: late blocks are ranked by them.
         Ok(if self.writes { place } else { Position { seq: state.next_seq, ..place } })
     }
 
@@ -485,6 +485,7 @@ impl Wal {
             let _abort = AbortOnPanic;
             work(&mut writer)
         });
+        // Where nothing is written the writer never learns how far the numbers got.
         if self.writes {
             state.written_seq = writer.written_seq();
             state.durable_seq = writer.durable_seq();

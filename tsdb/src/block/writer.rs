@@ -58,8 +58,12 @@ impl BlockWriter {
     pub fn create(fs: Arc<dyn Fs>, parent: &Path, meta: BlockMeta) -> Result<Self, BlockError> {
         let tmp = parent.join(format!("{}{TMP_SUFFIX}", meta.id));
         fs.create_dir(&tmp).map_err(|e| BlockError::io(&tmp, e))?;
-        let chunks = SealedWriter::create(&*fs, tmp.join(CHUNKS_FILE), CHUNKS_MAGIC)?;
-        let index = SealedWriter::create(&*fs, tmp.join(INDEX_FILE), INDEX_MAGIC)?;
+        let place = Place { fs, parent: parent.to_owned(), tmp };
+        let unfinished = TmpDir(&place);
+        let create = |name, magic| SealedWriter::create(&*place.fs, place.tmp.join(name), magic);
+        let chunks = create(CHUNKS_FILE, CHUNKS_MAGIC)?;
+        let index = create(INDEX_FILE, INDEX_MAGIC)?;
+        std::mem::forget(unfinished);
         let rows = RowWriter::new(&index, kind::ROWS);
         let random = meta.id.number() & u128::from(u64::MAX);
         let columns = ColumnWriter::new(u64::try_from(random).expect("masked"));
@@ -81,7 +85,7 @@ impl BlockWriter {
             rows: Vec::new(),
             times: Vec::new(),
             bytes: Vec::new(),
-            place: Place { fs, parent: parent.to_owned(), tmp },
+            place,
         })
     }
 

@@ -23,7 +23,11 @@ fn ids(numbers: &[u64]) -> Vec<BlockId> {
     numbers.iter().map(|n| BlockId::new(0, u128::from(*n))).collect()
 }
 
+/// What it is about, the blocks, the boundary in hours, the clock, and what is to be done.
+type Case = (&'static str, Vec<Candidate>, i64, u64, Option<Plan>);
+
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn plans_are_as_the_table_says() {
     let merge = |numbers: &[u64]| Some(Plan::Merge(ids(numbers)));
     let hours = |range: std::ops::Range<i64>| Window {
@@ -33,7 +37,6 @@ fn plans_are_as_the_table_says() {
     let open = |from: i64| Window { mint: from * HOUR, maxt: i64::MAX };
     let day = |n: u64| block(n, 24 * n.cast_signed()..24 * n.cast_signed() + 24, 0, 100);
     let scrapes = |n: i64| (0..n).map(|i| block(i.unsigned_abs(), i * 2..i * 2 + 2, 0, 10));
-    type Case = (&'static str, Vec<Candidate>, i64, u64, Option<Plan>);
     let cases: Vec<Case> = vec![
         ("nothing", vec![], 0, LATER, None),
         ("a day that is not over", scrapes(11).collect(), 22, LATER, None),
