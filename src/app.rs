@@ -25,6 +25,32 @@ pub(crate) enum Phase {
     Stopping,
 }
 
+/// Sheds one kind of work while memory is short (reliability contract, section 5). It opens again
+/// only some points below where it closed, so that it does not flap.
+#[derive(Debug)]
+pub(crate) struct PressureGate {
+    /// Per cent of the budget in use.
+    closes_at: u64,
+    closed: AtomicBool,
+}
+
+/// Points below the threshold at which a gate opens again.
+const HYSTERESIS: u64 = 5;
+
+impl PressureGate {
+    const fn new(closes_at: u64) -> Self {
+        Self { closes_at, closed: AtomicBool::new(false) }
+    }
+
+    /// Whether work is shed now.
+    pub(crate) fn is_closed(&self, memory: &Accountant) -> bool {
+        let margin = if self.closed.load(Ordering::Relaxed) { HYSTERESIS } else { 0 };
+        let closed = memory.used_percent() >= self.closes_at - margin;
+        self.closed.store(closed, Ordering::Relaxed);
+        closed
+    }
+}
+
 /// The state of the process.
 pub(crate) struct App {
     config: RwLock<Arc<Config>>,
@@ -37,6 +63,10 @@ pub(crate) struct App {
     pub(crate) logs: LogLimiter,
     /// The memory budget.
     pub(crate) memory: Accountant,
+    /// Closed for queries when memory is short.
+    pub(crate) query_gate: PressureGate,
+    /// Closed for writes when memory is very short.
+    pub(crate) write_gate: PressureGate,
     /// Where writes run.
     pub(crate) writes: Pool,
     /// Where queries run.
@@ -75,6 +105,8 @@ impl App {
             metrics: Metrics::default(),
             logs: LogLimiter::default(),
             memory,
+            query_gate: PressureGate::new(80),
+            write_gate: PressureGate::new(95),
             writes,
             queries,
             stop: watch::Sender::new(false),
@@ -193,4 +225,22 @@ pub(crate) fn now_ns() -> i64 {
 pub(crate) fn random_u64() -> u64 {
     use std::hash::{BuildHasher as _, Hasher as _};
     std::hash::RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Account;
+
+    #[test]
+    fn a_gate_opens_again_only_well_below_where_it_closed() {
+        let memory = Accountant::new(100);
+        let gate = PressureGate::new(80);
+        let mut charge = memory.charge(Account::Head, 79).unwrap();
+        assert!(!gate.is_closed(&memory));
+        for (bytes, closed) in [(80, true), (76, true), (75, true), (74, false), (79, false)] {
+            charge.set_always(bytes);
+            assert_eq!(gate.is_closed(&memory), closed, "{bytes}");
+        }
+    }
 }

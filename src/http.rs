@@ -23,7 +23,7 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, Version};
 use tsdb::Db;
 
-use crate::app::{App, Phase};
+use crate::app::{App, Phase, PressureGate};
 use crate::config::Config;
 use crate::server::Pulse;
 use error::Failure;
@@ -238,6 +238,31 @@ impl Context {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// Sheds a query while memory is short.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`].
+    pub(crate) fn admit_query(&self) -> Result<(), Failure> {
+        self.admit(&self.app.query_gate, "queries")
+    }
+
+    /// Sheds a write while memory is very short; before its body is read.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`].
+    pub(crate) fn admit_write(&self) -> Result<(), Failure> {
+        self.admit(&self.app.write_gate, "writes")
+    }
+
+    fn admit(&self, gate: &PressureGate, what: &str) -> Result<(), Failure> {
+        if !gate.is_closed(&self.app.memory) {
+            return Ok(());
+        }
+        let percent = self.app.memory.used_percent();
+        let message = format!("{what} wait: {percent} % of the memory budget is in use");
+        Err(Failure::Busy { message, limit: "memory" })
+    }
+
     /// The database of the request's tenant.
     ///
     /// # Errors
@@ -245,7 +270,12 @@ impl Context {
     pub(crate) fn database(&self) -> Result<Arc<Db>, Failure> {
         let tenants = self.app.tenants().ok_or(Failure::NotReady { stopping: false })?;
         let ids = self.headers.get_all("x-scope-orgid").iter().map(HeaderValue::as_bytes);
-        tenants.database(ids).map_err(Failure::from)
+        if tenants.are_several() {
+            // The first request of a tenant opens files.
+            tokio::task::block_in_place(|| tenants.database(ids)).map_err(Failure::from)
+        } else {
+            tenants.database(ids).map_err(Failure::from)
+        }
     }
 
     /// The parameters of the URL alone.

@@ -164,6 +164,11 @@ impl Tenants {
         Ok(db)
     }
 
+    /// Whether requests name their tenant.
+    pub(crate) fn are_several(&self) -> bool {
+        self.several.is_some()
+    }
+
     /// All open databases with their tenants.
     pub(crate) fn all(&self) -> Vec<(String, Arc<Db>)> {
         let mut all = vec![(DEFAULT_TENANT.to_owned(), self.default.clone())];

@@ -16,6 +16,8 @@
 pub mod awkward;
 pub mod corpus;
 pub mod exporter;
+pub mod fleet;
+pub mod golden;
 pub mod http;
 pub mod line_protocol;
 pub mod oracle;

@@ -26,6 +26,58 @@ pub struct TimeSeries {
     /// Samples.
     #[prost(message, repeated, tag = "2")]
     pub samples: Vec<Sample>,
+    /// Native histograms.
+    #[prost(message, repeated, tag = "4")]
+    pub histograms: Vec<Histogram>,
+}
+
+/// `prometheus.Histogram` with integer counts.
+#[derive(Clone, PartialEq, Message)]
+pub struct Histogram {
+    /// Observations.
+    #[prost(uint64, optional, tag = "1")]
+    pub count_int: Option<u64>,
+    /// Their sum.
+    #[prost(double, tag = "3")]
+    pub sum: f64,
+    /// Resolution; -53 for custom buckets.
+    #[prost(sint32, tag = "4")]
+    pub schema: i32,
+    /// Width of the zero bucket.
+    #[prost(double, tag = "5")]
+    pub zero_threshold: f64,
+    /// Observations in the zero bucket.
+    #[prost(uint64, optional, tag = "6")]
+    pub zero_count_int: Option<u64>,
+    /// Where negative buckets are.
+    #[prost(message, repeated, tag = "8")]
+    pub negative_spans: Vec<Span>,
+    /// Their counts, each as the difference from the one before.
+    #[prost(sint64, repeated, tag = "9")]
+    pub negative_deltas: Vec<i64>,
+    /// Where positive buckets are.
+    #[prost(message, repeated, tag = "11")]
+    pub positive_spans: Vec<Span>,
+    /// Their counts, each as the difference from the one before.
+    #[prost(sint64, repeated, tag = "12")]
+    pub positive_deltas: Vec<i64>,
+    /// ms since the Unix epoch.
+    #[prost(int64, tag = "15")]
+    pub timestamp: i64,
+    /// Upper bounds of custom buckets.
+    #[prost(double, repeated, tag = "16")]
+    pub custom_values: Vec<f64>,
+}
+
+/// `prometheus.BucketSpan`.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct Span {
+    /// Empty buckets before it.
+    #[prost(sint32, tag = "1")]
+    pub offset: i32,
+    /// Its buckets.
+    #[prost(uint32, tag = "2")]
+    pub length: u32,
 }
 
 /// `prometheus.Label`.
@@ -77,7 +129,13 @@ pub fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> TimeSeries {
     TimeSeries {
         labels: labels.iter().map(label).collect(),
         samples: samples.iter().map(sample).collect(),
+        histograms: Vec::new(),
     }
+}
+
+/// A series of native histograms, without other labels.
+pub fn histogram_series(name: &str, histograms: Vec<Histogram>) -> TimeSeries {
+    TimeSeries { histograms, ..series(&[("__name__", name)], &[]) }
 }
 
 /// The body of a request: the message in one snappy block.

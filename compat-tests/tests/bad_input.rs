@@ -264,6 +264,7 @@ fn lines() -> Vec<Row> {
 }
 
 /// B18 to B23: queries.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn queries() -> Vec<Row> {
     let query = |text: &str| format!("/api/v1/query?query={}", encode(text));
     let bad_data = "\"errorType\":\"bad_data\"";
@@ -428,9 +429,10 @@ fn bad_requests_get_the_answer_of_the_table() {
     for row in [framing(), remote_write_bodies(), lines(), queries()].into_iter().flatten() {
         let got = exchange(server.address(), &row.bytes, SILENCE).expect("the server is reached");
         // An answer may take longer than the silence that ends an exchange.
-        let got = match got.answers.is_empty() && !got.closed {
-            true => exchange(server.address(), &row.bytes, SILENCE * 40).expect("reached"),
-            false => got,
+        let got = if got.answers.is_empty() && !got.closed {
+            exchange(server.address(), &row.bytes, SILENCE * 40).expect("the server is reached")
+        } else {
+            got
         };
         failures.check(&format!("{} {}", row.id, row.what), judge(&row, &got));
         let alive = client.get("/-/healthy", &[]).is_ok_and(|response| response.status == 200);

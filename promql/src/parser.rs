@@ -10,7 +10,6 @@ mod duration;
 mod expr;
 mod grouping;
 mod literal;
-mod regex_error;
 mod selector;
 
 use crate::ast::{Ast, Expr, NodeId, Pos};

@@ -31,6 +31,9 @@ pub(crate) struct NodePlan {
     pub(crate) range_ms: i64,
     /// Of a subquery, ms.
     pub(crate) step_ms: i64,
+    /// Of what is computed here only counts and sums of histograms are used (Prometheus
+    /// `detectHistogramStatsDecoding`).
+    pub(crate) counts_only: bool,
     /// The call or aggregation directly above, parentheses aside.
     above: Option<NodeId>,
 }
@@ -100,6 +103,18 @@ impl Plan {
 
     fn tell_children(&mut self, id: NodeId, expr: &Expr) {
         let own = self.node(id).above;
+        let counts_only = match expr {
+            Expr::Call { function, .. } => match function.name {
+                "histogram_count" | "histogram_sum" | "histogram_avg" => true,
+                name if name.starts_with("histogram_") => false,
+                _ => self.node(id).counts_only,
+            },
+            Expr::Subquery(_) => false,
+            _ => self.node(id).counts_only,
+        };
+        for child in expr.children() {
+            self.nodes[child.0 as usize].counts_only = counts_only;
+        }
         let mut tell = |child: NodeId, above| self.nodes[child.0 as usize].above = above;
         match expr {
             Expr::Call { args, .. } => args.iter().for_each(|a| tell(*a, Some(id))),
@@ -128,6 +143,7 @@ impl Plan {
             at_ms: None,
             range_ms: 0,
             step_ms: 0,
+            counts_only: false,
             above: None,
         };
         match expr {

@@ -32,7 +32,6 @@ pub(crate) fn command_line() -> Command {
         .arg(
             Arg::new("config")
                 .long("config")
-                .alias("config.file")
                 .value_name("path")
                 .help("YAML file of settings [env: SILVERBACK_CONFIG]"),
         );

@@ -25,6 +25,9 @@ enum Coding {
 
 /// Compresses the body if the client takes it and it pays.
 pub(super) async fn compress(cx: &Context, reply: &mut Reply) {
+    if reply.body.is_empty() {
+        return;
+    }
     reply.headers.append(header::VARY, header::HeaderValue::from_static("Accept-Encoding"));
     let Some(coding) = cx.header(header::ACCEPT_ENCODING).and_then(choose) else { return };
     if reply.body.len() < MIN_BYTES || cx.method == Method::HEAD {

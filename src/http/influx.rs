@@ -30,6 +30,7 @@ pub(super) async fn write(cx: &Context, incoming: Incoming) -> Result<Reply, Fai
     let params = cx.url_params()?;
     let (database, precision) = target(cx.door, &params)?;
     let coding = Coding::of(cx)?;
+    cx.admit_write()?;
     let db = cx.database()?;
     let limit = cx.config.line_body_limit;
     let body = body::read(cx, incoming, limit).await?;

@@ -197,6 +197,7 @@ async fn read(
     + Send
     + 'static,
 ) -> Result<Reply, Failure> {
+    cx.admit_query()?;
     let db = cx.database()?;
     let deadline = Deadline::new(cx.config.metadata_timeout.duration());
     let interrupt: Arc<dyn Interrupt> = deadline.flag();

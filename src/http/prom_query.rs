@@ -58,6 +58,7 @@ async fn evaluate(
     options: Options,
     run: impl FnOnce(&Engine, &dyn Queryable, &str, &QueryContext) -> Run + Send + 'static,
 ) -> Result<Reply, Failure> {
+    cx.admit_query()?;
     let db = cx.database()?;
     let began = cx.began;
     let time = cx.config.query_timeout.0.min(options.timeout_ms.unwrap_or(u64::MAX));

@@ -30,6 +30,7 @@ pub(super) async fn write(cx: &Context, incoming: Incoming) -> Result<Reply, Fai
     let Message::V1 = message(cx)? else {
         return Err(Failure::Unsupported("remote write 2.0 is not served".to_owned()));
     };
+    cx.admit_write()?;
     let db = cx.database()?;
     let body = body::read(cx, incoming, cx.config.write_body_limit).await?;
     let limit = cx.config.write_decoded_limit.as_usize();

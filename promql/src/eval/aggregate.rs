@@ -7,9 +7,9 @@ mod group;
 mod pick;
 mod rank;
 
-use super::scalar;
+use super::scalar::{self, Scalars};
 use super::{Query, Rows, State, Steps};
-use crate::ast::{Aggregate, AggregateOp, Expr, NodeId, Pos};
+use crate::ast::{Aggregate, AggregateOp, Expr, Pos, ValueType};
 use crate::engine::QueryError;
 
 /// What the aggregation operators share.
@@ -21,22 +21,36 @@ pub(crate) struct Input<'q> {
     pos: Pos,
 }
 
-/// The operator of the aggregation `id`.
+/// The operator of an aggregation.
 pub(crate) fn build<'q>(
     query: &'q Query<'q>,
-    id: NodeId,
     aggregate: &'q Aggregate,
     steps: Steps,
     state: &mut State,
 ) -> Result<Rows<'q>, QueryError> {
-    let _ = id;
+    // Aggregations nest as deep as the text says, so what is on the stack meanwhile is little.
     let source = super::build(query, aggregate.expr, steps, state)?;
+    let param = match aggregate.param {
+        Some(id) if aggregate.op.param() == Some(ValueType::Scalar) => {
+            Some(scalar::eval(query, id, steps, state)?)
+        }
+        _ => None,
+    };
+    assemble(query, aggregate, source, param, steps, state)
+}
+
+fn assemble<'q>(
+    query: &'q Query<'q>,
+    aggregate: &'q Aggregate,
+    source: Rows<'q>,
+    param: Option<Scalars>,
+    steps: Steps,
+    state: &mut State,
+) -> Result<Rows<'q>, QueryError> {
     let pos = query.ast.pos(aggregate.expr);
     let input = Input { aggregate, source, steps: steps.count, pos };
-    let param = |state: &mut State| {
-        let id = aggregate.param.expect("the type checker asks for a parameter");
-        Ok::<_, QueryError>((scalar::eval(query, id, steps, state)?, query.ast.pos(id)))
-    };
+    let param_pos = aggregate.param.map(|id| query.ast.pos(id)).unwrap_or_default();
+    let param = param.unwrap_or(Scalars::Const(f64::NAN));
     Ok(match aggregate.op {
         AggregateOp::Sum => Box::new(fold::Fold::<fold::Total>::new(input)),
         AggregateOp::Avg => Box::new(fold::Fold::<fold::Average>::new(input)),
@@ -46,22 +60,10 @@ pub(crate) fn build<'q>(
         AggregateOp::Max => Box::new(fold::Fold::<fold::Max>::new(input)),
         AggregateOp::Stddev => Box::new(fold::Fold::<fold::Stddev>::new(input)),
         AggregateOp::Stdvar => Box::new(fold::Fold::<fold::Stdvar>::new(input)),
-        AggregateOp::Quantile => {
-            let (q, pos) = param(state)?;
-            rank::quantile(input, &q, pos, state)
-        }
-        AggregateOp::Topk | AggregateOp::Bottomk => {
-            let (k, _) = param(state)?;
-            Box::new(rank::Top::new(input, &k)?)
-        }
-        AggregateOp::Limitk => {
-            let (k, _) = param(state)?;
-            Box::new(pick::First::new(input, &k)?)
-        }
-        AggregateOp::LimitRatio => {
-            let (ratio, pos) = param(state)?;
-            pick::ratio(input, ratio, pos, state)?
-        }
+        AggregateOp::Quantile => rank::quantile(input, param, param_pos, state),
+        AggregateOp::Topk | AggregateOp::Bottomk => Box::new(rank::Top::new(input, &param)?),
+        AggregateOp::Limitk => Box::new(pick::First::new(input, &param)?),
+        AggregateOp::LimitRatio => pick::ratio(input, &param, param_pos, state)?,
         AggregateOp::CountValues => {
             let id = query.unwrapped(aggregate.param.expect("the type checker asks for a label"));
             let Expr::String(label) = query.ast.expr(id) else {

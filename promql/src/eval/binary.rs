@@ -21,6 +21,11 @@ trait Stage {
     /// Takes a row of the left side; what is known of the result so far goes to `out`.
     fn push(&mut self, row: Row, out: &mut Vec<Row>, state: &mut State) -> Result<(), QueryError>;
 
+    /// Reads what it needs of the right side before the left one comes.
+    fn read_right(&mut self, _: &mut State) -> Result<(), QueryError> {
+        Ok(())
+    }
+
     /// The left side has ended: the rest of the result.
     fn finish(&mut self, _: &mut Vec<Row>, _: &mut State) -> Result<(), QueryError> {
         Ok(())
@@ -41,8 +46,14 @@ pub(crate) struct Chain<'q> {
     query: &'q Query<'q>,
     steps: Steps,
     source: Option<Rows<'q>>,
-    links: Vec<Link<'q>>,
+    /// Links not yet opened.
+    links: VecDeque<Link<'q>>,
+    /// How many of them run to completion before the next one is opened.
+    complete: usize,
+    /// Open links.
     stages: Vec<Box<dyn Stage + 'q>>,
+    /// How many of these have read their right side.
+    num_read: usize,
     ready: VecDeque<Row>,
     /// Rows between two links that ran to completion.
     held: Held,
@@ -77,11 +88,21 @@ pub(crate) fn build<'q>(
         query,
         steps,
         source: Some(source),
-        links,
+        complete: num_complete(&links, query.plan),
+        links: links.into(),
         stages: Vec::new(),
+        num_read: 0,
         ready: VecDeque::new(),
         held: Held::default(),
     }))
+}
+
+/// How many links must run to completion so that one right-hand side is in memory at a time: all
+/// before the last one between vectors.
+fn num_complete(links: &[Link<'_>], plan: &Plan) -> usize {
+    let vector = |link: &&Link<'_>| !link.is_scalar(plan);
+    let last = links.iter().rposition(|link| vector(&link)).unwrap_or(0);
+    if links.iter().filter(vector).count() > 1 { last } else { 0 }
 }
 
 impl Link<'_> {
@@ -91,32 +112,43 @@ impl Link<'_> {
 }
 
 impl<'q> Chain<'q> {
-    /// Runs the links before the last one between vectors, and opens the rest.
+    /// Runs the links before the last one between vectors, and opens the rest. Right sides nest as
+    /// deep as the text says, so they are read from a small stack frame.
     fn open(&mut self, state: &mut State) -> Result<(), QueryError> {
-        let links = std::mem::take(&mut self.links);
-        let vector = |link: &Link<'_>| !link.is_scalar(self.query.plan);
-        let last = links.iter().rposition(vector).unwrap_or(0);
-        let complete = if links.iter().filter(|l| vector(l)).count() > 1 { last } else { 0 };
-        let mut rows: Option<Vec<Row>> = None;
-        for (i, link) in links.into_iter().enumerate() {
-            state.poll()?;
-            if i >= complete {
-                self.open_link(link, state)?;
-                continue;
-            }
-            self.open_link(link, state)?;
-            for mut stage in std::mem::take(&mut self.stages) {
-                rows = Some(match rows.take() {
-                    None => run_source(self.source.take(), stage.as_mut(), state)?,
-                    Some(rows) => run_rows(rows, stage.as_mut(), state)?,
-                });
-            }
-            let kept = rows.as_deref().unwrap_or_default();
-            let samples = kept.iter().map(Row::samples).sum();
-            let bytes = kept.iter().map(Row::heap_bytes).sum();
-            state.hold_exactly(&mut self.held, samples, bytes)?;
+        while self.open_next(state)? {
+            self.read_right(state)?;
+            self.run_completed(state)?;
         }
-        if let Some(rows) = rows {
+        Ok(())
+    }
+
+    fn open_next(&mut self, state: &mut State) -> Result<bool, QueryError> {
+        let Some(link) = self.links.pop_front() else { return Ok(false) };
+        state.poll()?;
+        self.open_link(link, state)?;
+        Ok(true)
+    }
+
+    fn read_right(&mut self, state: &mut State) -> Result<(), QueryError> {
+        while self.num_read < self.stages.len() {
+            self.stages[self.num_read].read_right(state)?;
+            self.num_read += 1;
+        }
+        Ok(())
+    }
+
+    /// Runs the open stages to completion where that is their lot: their rows become the source.
+    fn run_completed(&mut self, state: &mut State) -> Result<(), QueryError> {
+        if self.complete == 0 {
+            return Ok(());
+        }
+        self.complete -= 1;
+        self.num_read = 0;
+        for mut stage in std::mem::take(&mut self.stages) {
+            let rows = run(self.source.take(), stage.as_mut(), state)?;
+            let samples = rows.iter().map(Row::samples).sum();
+            let bytes = rows.iter().map(Row::heap_bytes).sum();
+            state.hold_exactly(&mut self.held, samples, bytes)?;
             self.source = Some(Box::new(Buffered(rows.into_iter())));
         }
         Ok(())
@@ -127,14 +159,7 @@ impl<'q> Chain<'q> {
         let (query, binary) = (self.query, link.binary);
         if !link.is_scalar(query.plan) {
             let right = super::build(query, binary.rhs, self.steps, state)?;
-            self.stages.push(if binary.op.is_set() {
-                sets::open(binary, right, self.steps, state)?
-            } else {
-                let pos = query.ast.pos(link.id);
-                Box::new(one_to_many::OneToMany::open(
-                    query, binary, pos, right, self.steps, state,
-                )?)
-            });
+            self.stages.push(self.vector_stage(binary, link.id, right));
             return Ok(());
         }
         let (scalars, scalar_left, vector) = match link.scalar_left {
@@ -158,6 +183,16 @@ impl<'q> Chain<'q> {
         Ok(())
     }
 
+    fn vector_stage(&self, binary: &'q Binary, id: NodeId, right: Rows<'q>) -> Box<dyn Stage + 'q> {
+        let (query, steps) = (self.query, self.steps);
+        if binary.op.is_set() {
+            sets::stage(binary, right, steps)
+        } else {
+            let pos = query.ast.pos(id);
+            Box::new(one_to_many::OneToMany::new(query, binary, pos, right, steps))
+        }
+    }
+
     /// Pushes `rows` through the stages from `first` on.
     fn push_through(
         &mut self,
@@ -166,6 +201,10 @@ impl<'q> Chain<'q> {
         state: &mut State,
     ) -> Result<(), QueryError> {
         for stage in &mut self.stages[first..] {
+            // Without this the end of the rows would cost the square of the chain's length.
+            if rows.is_empty() {
+                return Ok(());
+            }
             let mut out = Vec::new();
             for row in rows {
                 stage.push(row, &mut out, state)?;
@@ -177,7 +216,8 @@ impl<'q> Chain<'q> {
     }
 }
 
-fn run_source(
+/// All rows that `stage` makes of those of `source`.
+fn run(
     source: Option<Rows<'_>>,
     stage: &mut dyn Stage,
     state: &mut State,
@@ -192,42 +232,39 @@ fn run_source(
     Ok(out)
 }
 
-fn run_rows(
-    rows: Vec<Row>,
-    stage: &mut dyn Stage,
-    state: &mut State,
-) -> Result<Vec<Row>, QueryError> {
-    let mut out = Vec::new();
-    for row in rows {
-        stage.push(row, &mut out, state)?;
+impl Chain<'_> {
+    /// Takes a row of the source, or its end, through the stages. `false` after the end.
+    fn advance(&mut self, state: &mut State) -> Result<bool, QueryError> {
+        let Some(source) = &mut self.source else { return Ok(false) };
+        if let Some(row) = source.next(state)? {
+            self.push_through(0, vec![row], state)?;
+            return Ok(true);
+        }
+        self.source = None;
+        for i in 0..self.stages.len() {
+            self.finish(i, state)?;
+        }
+        self.stages.clear();
+        state.release(&mut self.held);
+        Ok(true)
     }
-    stage.finish(&mut out, state)?;
-    Ok(out)
+
+    fn finish(&mut self, i: usize, state: &mut State) -> Result<(), QueryError> {
+        let mut out = Vec::new();
+        self.stages[i].finish(&mut out, state)?;
+        self.push_through(i + 1, out, state)
+    }
 }
 
 impl Operator for Chain<'_> {
     fn next(&mut self, state: &mut State) -> Result<Option<Row>, QueryError> {
-        if !self.links.is_empty() {
-            self.open(state)?;
+        self.open(state)?;
+        while self.ready.is_empty() {
+            if !self.advance(state)? {
+                return Ok(None);
+            }
         }
-        loop {
-            if let Some(row) = self.ready.pop_front() {
-                return Ok(Some(row));
-            }
-            let Some(source) = &mut self.source else { return Ok(None) };
-            if let Some(row) = source.next(state)? {
-                self.push_through(0, vec![row], state)?;
-                continue;
-            }
-            self.source = None;
-            for i in 0..self.stages.len() {
-                let mut out = Vec::new();
-                self.stages[i].finish(&mut out, state)?;
-                self.push_through(i + 1, out, state)?;
-            }
-            self.stages.clear();
-            state.release(&mut self.held);
-        }
+        Ok(self.ready.pop_front())
     }
 }
 

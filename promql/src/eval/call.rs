@@ -71,12 +71,20 @@ pub(crate) fn build<'q>(
         }
         return call.floats(0, state, move |v, _| f(v));
     }
-    build_other(&call, id, function.name, state)
+    match function.name {
+        "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => {
+            super::sort::build(&call, id, function.name, state)
+        }
+        "label_replace" => label::replace(&call, state),
+        "label_join" => label::join(&call, state),
+        "info" => info::build(&call, state),
+        name if name.starts_with("histogram_") => histogram::build(&call, name, state),
+        name => build_other(&call, name, state),
+    }
 }
 
 fn build_other<'q>(
     call: &Call<'q>,
-    id: NodeId,
     name: &'static str,
     state: &mut State,
 ) -> Result<Rows<'q>, QueryError> {
@@ -119,13 +127,7 @@ fn build_other<'q>(
             };
             call.floats(0, state, move |v, step| math::round(v, to.at(step)))
         }
-        "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => {
-            super::sort::build(call, id, name, state)
-        }
-        "label_replace" => label::replace(call, state),
-        "label_join" => label::join(call, state),
-        "info" => info::build(call, state),
-        _ => histogram::build(call, name, state),
+        _ => Err(QueryError::Execution(format!("unknown function with name {name:?}"))),
     }
 }
 

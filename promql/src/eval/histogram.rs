@@ -39,7 +39,35 @@ pub(crate) fn build<'q>(
             Ok(())
         });
     }
-    let (ask, vector) = match name {
+    let (ask, vector) = asked(call, name, state)?;
+    let source = call.rows(vector, state)?;
+    Ok(assemble(call, ask, source, call.pos(vector)))
+}
+
+fn assemble<'q>(call: &Call<'q>, ask: Vec<Ask<'q>>, source: Rows<'q>, vector_pos: Pos) -> Rows<'q> {
+    let rows = Box::new(OfBuckets {
+        query: call.query,
+        source: Some(source),
+        steps: call.steps,
+        ask,
+        vector_pos,
+        ready: VecDeque::new(),
+        held: Held::default(),
+    });
+    if call.query.options.delayed_name_removal {
+        rows
+    } else {
+        Box::new(super::merge::Merge::new(rows, super::merge::Equal::Join))
+    }
+}
+
+/// What the function asks, and which argument is the vector.
+fn asked<'q>(
+    call: &Call<'q>,
+    name: &str,
+    state: &mut State,
+) -> Result<(Vec<Ask<'q>>, usize), QueryError> {
+    Ok(match name {
         "histogram_quantile" => {
             let q = call.scalar(0, state)?;
             warn_of_bad_quantiles(&q, call.steps, call.pos(0), state);
@@ -60,22 +88,7 @@ pub(crate) fn build<'q>(
             (vec![Ask::Fraction { lower, upper }], 2)
         }
         _ => return Err(QueryError::Execution(format!("unknown function with name {name:?}"))),
-    };
-    let source = call.rows(vector, state)?;
-    let rows = Box::new(OfBuckets {
-        query: call.query,
-        source: Some(source),
-        steps: call.steps,
-        ask,
-        vector_pos: call.pos(vector),
-        ready: VecDeque::new(),
-        held: Held::default(),
-    });
-    if call.query.options.delayed_name_removal {
-        Ok(rows)
-    } else {
-        Ok(Box::new(super::merge::Merge::new(rows, super::merge::Equal::Join)))
-    }
+    })
 }
 
 fn warn_of_bad_quantiles(q: &Scalars, steps: Steps, pos: Pos, state: &mut State) {
@@ -100,11 +113,28 @@ enum Ask<'q> {
 /// Series that are one histogram.
 #[derive(Default)]
 struct Histogram {
-    drop_name: bool,
     /// Classic: upper bound and counts.
     buckets: Vec<(f64, Row)>,
     /// Native.
     native: Option<Row>,
+}
+
+/// The histograms in the order in which they were met.
+#[derive(Default)]
+struct Histograms {
+    places: HashMap<Labels, usize>,
+    list: Vec<(Labels, Histogram)>,
+}
+
+impl Histograms {
+    /// The histogram with these labels.
+    fn of(&mut self, labels: Labels) -> &mut Histogram {
+        let at = *self.places.entry(labels.clone()).or_insert_with(|| {
+            self.list.push((labels, Histogram::default()));
+            self.list.len() - 1
+        });
+        &mut self.list[at].1
+    }
 }
 
 /// The operator of the functions that take both kinds. All series are read first, because the
@@ -121,51 +151,35 @@ struct OfBuckets<'q> {
 }
 
 impl OfBuckets<'_> {
-    fn read(&mut self, state: &mut State) -> Result<(), QueryError> {
-        let Some(mut source) = self.source.take() else { return Ok(()) };
-        let mut places: HashMap<Labels, usize> = HashMap::new();
-        let mut histograms: Vec<(Labels, Histogram)> = Vec::new();
-        while let Some(mut row) = source.next(state)? {
+    fn read(&mut self, state: &mut State) -> Result<Histograms, QueryError> {
+        let mut read = Histograms::default();
+        let Some(mut source) = self.source.take() else { return Ok(read) };
+        while let Some(row) = source.next(state)? {
             state.hold_row(&mut self.held, &row)?;
-            let mut of = |labels: Labels| {
-                let at = *places.entry(labels.clone()).or_insert_with(|| {
-                    histograms.push((labels, Histogram::default()));
-                    histograms.len() - 1
-                });
-                at
-            };
-            let native = (!row.is_float()).then(|| {
-                let mut native = Row::empty(row.labels.clone(), row.drop_name, row.steps());
-                native.histograms = std::mem::take(&mut row.histograms);
-                (of(row.labels.clone()), native)
-            });
-            let classic = row.present.any().then(|| {
-                let le = row.labels.get(BUCKET_LABEL).to_owned();
-                match parse_bound(&le) {
-                    Some(bound) => {
-                        let labels = row.labels.filtered(|name| name != BUCKET_LABEL);
-                        Some((of(labels), bound))
-                    }
-                    None => {
-                        let text = bad_bucket_label(&le, self.query.known_name(&row.labels));
-                        state.annotations.warn(text, self.vector_pos);
-                        None
-                    }
-                }
-            });
-            if let Some((at, native)) = native {
-                histograms[at].1.drop_name |= native.drop_name;
-                histograms[at].1.native = Some(native);
-            }
-            if let Some(Some((at, bound))) = classic {
-                histograms[at].1.drop_name |= row.drop_name;
-                histograms[at].1.buckets.push((bound, row));
-            }
+            self.add(row, &mut read, state);
         }
-        for (labels, histogram) in histograms {
-            self.answer(&labels, &histogram, state)?;
+        Ok(read)
+    }
+
+    /// Puts a series where it belongs: its histograms to the native ones, its floats to the
+    /// buckets of a classic one.
+    fn add(&self, mut row: Row, read: &mut Histograms, state: &mut State) {
+        if !row.is_float() {
+            let mut native = Row::empty(row.labels.clone(), row.drop_name, row.steps());
+            native.histograms = std::mem::take(&mut row.histograms);
+            read.of(row.labels.clone()).native = Some(native);
         }
-        Ok(())
+        if !row.present.any() {
+            return;
+        }
+        let le = row.labels.get(BUCKET_LABEL);
+        if let Some(bound) = parse_bound(le) {
+            let labels = row.labels.filtered(|name| name != BUCKET_LABEL);
+            read.of(labels).buckets.push((bound, row));
+        } else {
+            let text = bad_bucket_label(le, self.query.known_name(&row.labels));
+            state.annotations.warn(text, self.vector_pos);
+        }
     }
 
     /// Puts the rows of one histogram into the answer.
@@ -201,15 +215,14 @@ impl OfBuckets<'_> {
                 let scratch = &mut buckets.clone();
                 let v = self.value(ask, step, native, scratch, labels, state);
                 let labels = ask.labels(labels, step);
-                match rows.iter_mut().find(|(l, _)| *l == labels) {
-                    Some((_, row)) => row.set_float(step, v),
-                    None => {
-                        let (name, drop) = self.query.nameless(labels.clone());
-                        let mut row = state.row(name, drop, self.steps.count);
-                        row.set_float(step, v);
-                        rows.push((labels, row));
-                    }
+                if let Some((_, row)) = rows.iter_mut().find(|(l, _)| *l == labels) {
+                    row.set_float(step, v);
+                    continue;
                 }
+                let (name, drop_name) = self.query.nameless(labels.clone());
+                let mut row = state.row(name, drop_name, self.steps.count);
+                row.set_float(step, v);
+                rows.push((labels, row));
             }
         }
         self.ready.extend(rows.into_iter().map(|(_, row)| row));
@@ -280,7 +293,9 @@ impl Query<'_> {
 impl Operator for OfBuckets<'_> {
     fn next(&mut self, state: &mut State) -> Result<Option<Row>, QueryError> {
         if self.source.is_some() {
-            self.read(state)?;
+            for (labels, histogram) in self.read(state)?.list {
+                self.answer(&labels, &histogram, state)?;
+            }
         }
         let row = self.ready.pop_front();
         if row.is_none() {

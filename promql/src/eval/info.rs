@@ -35,7 +35,7 @@ struct Info<'q> {
     /// Which labels to take over; all where there is none.
     data: Vec<Matcher>,
     /// Not yet read; then `by_identity` is empty.
-    info: Option<InstantSelector>,
+    unread: Option<InstantSelector>,
     /// The info series by identity and by metric name.
     by_identity: HashMap<Identity, BTreeMap<String, Vec<InfoSeries>>>,
     ready: VecDeque<Row>,
@@ -71,28 +71,33 @@ pub(crate) fn build<'q>(call: &Call<'q>, state: &mut State) -> Result<Rows<'q>, 
         source,
         names,
         data,
-        info: Some(InstantSelector::new(set, references, lookback_ms, Emit::Time)),
+        unread: Some(InstantSelector::new(set, references, lookback_ms, Emit::InfoTime)),
         by_identity: HashMap::new(),
         ready: VecDeque::new(),
         held: Held::default(),
     }))
 }
 
-/// The first selector of an expression, whose `@` and offset hold for the info series too.
+/// The first selector of an expression, and the time at which it reads as seen from a step: its
+/// `@` and offset with those of the subqueries around it. The info series are read then too.
 fn first_selector(query: &Query<'_>, root: NodeId) -> (NodeId, Option<i64>, i64) {
-    let (mut stack, mut first): (Vec<NodeId>, Option<NodeId>) = (vec![root], None);
-    while let Some(id) = stack.pop() {
-        if matches!(query.ast.expr(id), Expr::Vector(_))
-            && first.is_none_or(|first| query.ast.pos(id).start < query.ast.pos(first).start)
-        {
-            first = Some(id);
+    let mut stack: Vec<(NodeId, Option<i64>, i64)> = vec![(root, None, 0)];
+    let mut first: Option<(NodeId, Option<i64>, i64)> = None;
+    let start = |id| query.ast.pos(id).start;
+    while let Some((id, mut at_ms, mut offset_ms)) = stack.pop() {
+        let (expr, facts) = (query.ast.expr(id), query.plan.node(id));
+        if matches!(expr, Expr::Vector(_) | Expr::Subquery(_)) {
+            if facts.at_ms.is_some() {
+                (at_ms, offset_ms) = (facts.at_ms, 0);
+            }
+            offset_ms = offset_ms.saturating_add(facts.offset_ms);
         }
-        stack.extend(query.ast.expr(id).children());
+        if matches!(expr, Expr::Vector(_)) && first.is_none_or(|f| start(id) < start(f.0)) {
+            first = Some((id, at_ms, offset_ms));
+        }
+        stack.extend(expr.children().into_iter().map(|child| (child, at_ms, offset_ms)));
     }
-    match first {
-        Some(id) => (id, query.plan.node(id).at_ms, query.plan.node(id).offset_ms),
-        None => (root, None, 0),
-    }
+    first.unwrap_or((root, None, 0))
 }
 
 /// `None` for a series that is not identified at all.
@@ -103,7 +108,7 @@ fn identity(labels: &Labels) -> Option<Identity> {
 
 impl Info<'_> {
     fn read_info(&mut self, state: &mut State) -> Result<(), QueryError> {
-        let Some(mut info) = self.info.take() else { return Ok(()) };
+        let Some(mut info) = self.unread.take() else { return Ok(()) };
         while let Some(times) = info.next(state)? {
             state.hold_row(&mut self.held, &times)?;
             if let Some(identity) = identity(&times.labels) {
@@ -128,14 +133,11 @@ impl Info<'_> {
         for step in row.occupied().iter() {
             state.worked(1)?;
             if let Some(labels) = self.labels_at(&row.labels, by_name, step)? {
-                match found.iter_mut().find(|(l, _)| *l == labels) {
-                    Some((_, bits)) => bits.set(step),
-                    None => {
-                        let mut bits = Bits::empty(row.steps());
-                        bits.set(step);
-                        found.push((labels, bits));
-                    }
-                }
+                let at = found.iter().position(|(l, _)| *l == labels).unwrap_or_else(|| {
+                    found.push((labels, Bits::empty(row.steps())));
+                    found.len() - 1
+                });
+                found[at].1.set(step);
             }
         }
         for (labels, bits) in found {

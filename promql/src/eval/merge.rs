@@ -34,14 +34,21 @@ impl<'q> Merge<'q> {
     }
 }
 
+impl<'q> Merge<'q> {
+    fn read(&mut self, mut source: Rows<'q>, state: &mut State) -> Result<Vec<Row>, QueryError> {
+        let mut rows = Vec::new();
+        while let Some(row) = source.next(state)? {
+            state.hold_row(&mut self.held, &row)?;
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+}
+
 impl Operator for Merge<'_> {
     fn next(&mut self, state: &mut State) -> Result<Option<Row>, QueryError> {
-        if let Some(mut source) = self.source.take() {
-            let mut rows = Vec::new();
-            while let Some(row) = source.next(state)? {
-                state.hold_row(&mut self.held, &row)?;
-                rows.push(row);
-            }
+        if let Some(source) = self.source.take() {
+            let rows = self.read(source, state)?;
             self.rows = merge(rows, self.equal)?.into_iter();
         }
         let row = self.rows.next();
@@ -70,7 +77,10 @@ pub(crate) fn merge(rows: Vec<Row>, equal: Equal) -> Result<Vec<Row>, QueryError
                 if equal == Equal::Refuse || first.occupied().intersects(&row.occupied()) {
                     return Err(same_labelset());
                 }
-                first.drop_name |= row.drop_name;
+                // As in Prometheus, where the series is made by its first sample.
+                if row.first_step() < first.first_step() {
+                    first.drop_name = row.drop_name;
+                }
                 first.absorb(row);
             }
         }

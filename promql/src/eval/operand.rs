@@ -6,6 +6,7 @@ use model::{CounterResetHint, FloatHistogram};
 
 use super::{Cell, Row, State};
 use crate::ast::{BinaryOp, Pos};
+use crate::elementary;
 use crate::functions::notes::Operation;
 use crate::histogram::{IncompatibleSchemas, arithmetic, compare, trim};
 
@@ -21,7 +22,7 @@ pub(crate) fn float_op(op: BinaryOp) -> fn(f64, f64) -> f64 {
         BinaryOp::Mul => |a, b| a * b,
         BinaryOp::Div => |a, b| a / b,
         BinaryOp::Mod => |a, b| a % b,
-        BinaryOp::Pow => f64::powf,
+        BinaryOp::Pow => elementary::pow,
         BinaryOp::Atan2 => f64::atan2,
         BinaryOp::Eql => |a, b| number(a == b),
         BinaryOp::Neq => |a, b| number(a != b),

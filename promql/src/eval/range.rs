@@ -79,7 +79,7 @@ pub(crate) fn build<'q>(
             }
             let span = reach.span(&references);
             let set = selector::select(query, *selector, inner, span, range_ms, state)?;
-            Box::new(Stored::new(set))
+            Box::new(Stored { detect_resets: facts.counts_only, ..Stored::new(set) })
         }
         Expr::Subquery(inner) => {
             Box::new(subquery::build(query, inner, facts, &references, state)?)
@@ -97,6 +97,8 @@ pub(crate) struct Stored {
     /// The floats without stale markers, where there were some.
     clean: Option<(Vec<i64>, Vec<f64>)>,
     histograms: Vec<TimedHistogram>,
+    /// See the instant selector.
+    detect_resets: bool,
     held: Held,
 }
 
@@ -108,19 +110,28 @@ impl Stored {
             buf: SeriesBuf::new(),
             clean: None,
             histograms: Vec::new(),
+            detect_resets: false,
             held: Held::default(),
         }
     }
 
     fn clean(&mut self) {
-        self.clean = self.buf.values().iter().any(|v| is_stale(*v)).then(|| {
+        // Without an early end, so that the compiler makes it vector code.
+        let stale = self.buf.values().iter().fold(false, |stale, v| stale | is_stale(*v));
+        self.clean = stale.then(|| {
             let pairs = self.buf.times().iter().zip(self.buf.values());
             pairs.filter(|(_, v)| !is_stale(**v)).map(|(t, v)| (*t, *v)).unzip()
         });
         self.histograms.clear();
         let live =
             self.buf.histograms().iter().filter(|(_, h): &&(i64, HistogramValue)| !h.is_stale());
-        self.histograms.extend(live.map(|(t, h)| (*t, h.to_float())));
+        for (t, h) in live {
+            let mut h = h.to_float();
+            if self.detect_resets {
+                h = selector::with_reset_hint(h, self.histograms.last().map(|(_, h)| &**h));
+            }
+            self.histograms.push((*t, h));
+        }
     }
 }
 

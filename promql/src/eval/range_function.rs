@@ -3,13 +3,11 @@
 //! Three ways to the same bits: a whole row from what its column of times was found to need
 //! ([`RowPlan`]), a function over the floats of each window, and the kernel of the general case.
 
-use model::Labels;
-
 use super::merge::{Equal, Merge};
 use super::range::{RangeVector, SeriesView};
 use super::scalar::Scalars;
 use super::windows::Windows;
-use super::{Operator, Query, Row, Rows, State};
+use super::{Bits, Operator, Query, Row, Rows, State};
 use crate::ast::Pos;
 use crate::engine::QueryError;
 use crate::functions::dispatch::RangeKernel;
@@ -40,8 +38,8 @@ enum Fast {
     No,
     /// A function of the floats of one window, which is not empty.
     Slice(fn(&[f64]) -> f64),
-    /// Rates; the plan holds for the current column of times.
-    Row(Kind, Option<RowPlan>),
+    /// Rates; the plan and the steps it answers hold for the current column of times.
+    Row(Kind, Option<(RowPlan, Bits)>),
 }
 
 #[derive(Default)]
@@ -147,14 +145,17 @@ impl RangeFunction<'_> {
             Fast::Row(kind, plan) => {
                 if anew || plan.is_none() {
                     let bounds = self.floats.bounds();
-                    *plan =
-                        Some(RowPlan::new(*kind, times, bounds, &self.scratch.ends_ms, *range_ms));
+                    let row_plan =
+                        RowPlan::new(*kind, times, bounds, &self.scratch.ends_ms, *range_ms);
+                    let mut present = Bits::empty(row_plan.len());
+                    for step in (0..row_plan.len()).filter(|step| row_plan.is_present(*step)) {
+                        present.set(step);
+                    }
+                    *plan = Some((row_plan, present));
                 }
-                let plan = plan.as_ref().expect("made just now");
+                let (plan, present) = plan.as_ref().expect("made just now");
                 plan.run(series.values, &mut self.scratch.resets, &mut row.floats);
-                for step in (0..plan.len()).filter(|step| plan.is_present(*step)) {
-                    row.present.set(step);
-                }
+                row.present.copy_from(present);
                 state.worked((series.values.len() + plan.len()) as u64)?;
             }
         }
@@ -162,11 +163,11 @@ impl RangeFunction<'_> {
     }
 
     /// The info that `rate` and `increase` leave once per series.
-    fn note_counter(&self, labels: &Labels, row: &Row, state: &mut State) {
+    fn note_counter(&self, row: &Row, state: &mut State) {
         if self.of_counter
             && row.present.any()
             && let Some(text) =
-                notes::maybe_not_a_counter(labels, self.query.options.type_and_unit_labels)
+                notes::maybe_not_a_counter(&row.labels, self.query.options.type_and_unit_labels)
         {
             state.annotations.info(text, self.pos);
         }
@@ -237,10 +238,10 @@ impl Operator for RangeFunction<'_> {
     fn next(&mut self, state: &mut State) -> Result<Option<Row>, QueryError> {
         while let Some((labels, drop_name)) = self.vector.source.next(state)? {
             let steps = self.vector.references.steps.count;
-            let mut row = state.row(labels.clone(), drop_name, steps);
+            let mut row = state.row(labels, drop_name, steps);
             self.compute(&mut row, state)?;
             if row.any() {
-                self.note_counter(&labels, &row, state);
+                self.note_counter(&row, state);
                 if !self.kernel.keeps_name {
                     self.query.drop_name(&mut row);
                 }

@@ -26,7 +26,9 @@ impl Scalars {
         match self {
             Self::Const(v) => Self::Const(f(v)),
             Self::PerStep(mut values) => {
-                values.iter_mut().for_each(|v| *v = f(*v));
+                for v in &mut values {
+                    *v = f(*v);
+                }
                 Self::PerStep(values)
             }
         }
@@ -37,7 +39,9 @@ impl Scalars {
             (a, Self::Const(b)) => a.map(|a| f(a, b)),
             (Self::Const(a), b) => b.map(|b| f(a, b)),
             (Self::PerStep(mut a), Self::PerStep(b)) => {
-                a.iter_mut().zip(b).for_each(|(a, b)| *a = f(*a, b));
+                for (a, b) in a.iter_mut().zip(b) {
+                    *a = f(*a, b);
+                }
                 Self::PerStep(a)
             }
         }

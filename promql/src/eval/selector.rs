@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use model::{FloatHistogram, Selection, SelectionHints, SeriesBuf, SeriesSet, is_stale};
+use model::{
+    CounterResetHint, FloatHistogram, Selection, SelectionHints, SeriesBuf, SeriesSet, is_stale,
+};
 
 use super::state::Held;
 use super::{Bits, Operator, Query, References, Row, Rows, State, Steps};
 use crate::ast::{Expr, NodeId, VectorSelector};
 use crate::engine::QueryError;
+use crate::histogram::compare::detect_reset;
 
 /// What of the sample becomes the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub(crate) enum Emit {
     Value,
     /// Its own time in seconds.
     Time,
+    /// The same of an info series, which has no histograms.
+    InfoTime,
 }
 
 /// No sample within the lookback.
@@ -30,6 +35,9 @@ pub(crate) struct InstantSelector {
     references: References,
     lookback_ms: i64,
     emit: Emit,
+    /// Tell resets by comparing neighbours, as Prometheus does where only counts and sums are
+    /// asked for.
+    detect_resets: bool,
     /// Index into the buffer for each step, valid for `generation`.
     index: Vec<u32>,
     found: Bits,
@@ -57,7 +65,9 @@ pub(crate) fn build<'q>(
     let span =
         (references.first().saturating_sub(lookback_ms).saturating_add(1), references.last());
     let set = select(query, id, selector, span, 0, state)?;
-    Ok(Box::new(InstantSelector::new(set, references, lookback_ms, emit)))
+    let mut operator = InstantSelector::new(set, references, lookback_ms, emit);
+    operator.detect_resets = facts.counts_only;
+    Ok(Box::new(operator))
 }
 
 /// Asks storage for the series of `selector` with samples in `span`, both ends included.
@@ -124,6 +134,7 @@ impl InstantSelector {
             references,
             lookback_ms,
             emit,
+            detect_resets: false,
             index: Vec::new(),
             found: Bits::default(),
             generation: None,
@@ -172,7 +183,7 @@ impl InstantSelector {
                 }
             }
         }
-        if self.emit == Emit::Time {
+        if self.emit != Emit::Value {
             let times = self.buf.times();
             for step in self.found.iter() {
                 row.floats[step] = seconds(times[self.index[step] as usize]);
@@ -181,7 +192,7 @@ impl InstantSelector {
     }
 
     /// Puts histograms where they are the newest sample.
-    fn fill_histograms(&self, row: &mut Row) {
+    fn fill_histograms(&self, row: &mut Row) -> Result<(), QueryError> {
         let histograms = self.buf.histograms();
         let floats = self.buf.times();
         // A histogram is converted once for all the steps that see it.
@@ -206,18 +217,43 @@ impl InstantSelector {
             if value.is_stale() {
                 continue;
             }
-            if self.emit == Emit::Time {
-                row.set_float(step, seconds(*time));
-                continue;
+            match self.emit {
+                Emit::Value => {}
+                Emit::Time => {
+                    row.set_float(step, seconds(*time));
+                    continue;
+                }
+                Emit::InfoTime => {
+                    return Err(QueryError::Execution(format!(
+                        "this should be an info metric, with float samples: {}",
+                        row.labels
+                    )));
+                }
             }
             let h = match &converted {
                 Some((at, h)) if *at == after => Arc::clone(h),
+                _ if self.detect_resets => {
+                    let before = after.checked_sub(2).map(|at| histograms[at].1.to_float());
+                    with_reset_hint(value.to_float(), before.as_deref())
+                }
                 _ => value.to_float(),
             };
             converted = Some((after, Arc::clone(&h)));
             row.set_histogram(step, h);
         }
+        Ok(())
     }
+}
+
+/// `h` with the hint that the sample before it tells, where it has none of its own.
+pub(crate) fn with_reset_hint(
+    h: Arc<FloatHistogram>,
+    before: Option<&FloatHistogram>,
+) -> Arc<FloatHistogram> {
+    let (CounterResetHint::Unknown, Some(before)) = (h.hint, before) else { return h };
+    let reset = detect_reset(&h, before);
+    let hint = if reset { CounterResetHint::Reset } else { CounterResetHint::NotReset };
+    Arc::new(FloatHistogram { hint, ..(*h).clone() })
 }
 
 /// Newest and, exclusive, oldest time that a step sees.
@@ -267,7 +303,7 @@ impl Operator for InstantSelector {
             let mut row = state.row(labels, false, self.references.steps.count);
             self.fill_floats(&mut row);
             if !self.buf.histograms().is_empty() {
-                self.fill_histograms(&mut row);
+                self.fill_histograms(&mut row)?;
             }
             if row.any() {
                 state.stats.queryable_samples += row.samples();

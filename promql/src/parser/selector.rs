@@ -1,6 +1,6 @@
 //! Vector selectors: `name{label="value"}`, and what may follow them: `@`, `offset`, `anchored`.
 
-use super::{Parser, Place, regex_error};
+use super::{Parser, Place};
 use crate::ast::{At, BinaryOp, DurationSpec, Expr, NodeId, Pos, VectorSelector};
 use crate::error::ParseError;
 use crate::lexer::{Kind, Token, Word, unquote};
@@ -80,7 +80,7 @@ impl Parser<'_> {
             self.spend(super::NODES_PER_REGEX, pos)?;
         }
         Matcher::new(op, &label, &value)
-            .map_err(|error| self.error(pos, regex_error::in_go_words(&value, &error)))
+            .map_err(|error| self.error(pos, error.to_string()))
     }
 
     /// The `@` that was taken: `@ 1.5`, `@ start()`.

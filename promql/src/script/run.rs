@@ -1,9 +1,7 @@
 //! Running the commands of a script.
 
-use model::Labels;
-
 use super::command::{self, At, Command, Eval, Load, Pattern, Want, timed};
-use super::series::Item;
+use super::series::{self, Item, SeriesLine};
 use super::{compare, nhcb, pin};
 use crate::annotations::Severity;
 use crate::ast::Ast;
@@ -41,6 +39,37 @@ pub fn run(text: &str) -> Vec<Case> {
     command::parse(text).into_iter().filter_map(|command| runner.command(command)).collect()
 }
 
+/// Appends the values of one line of series notation (`metric{label="x"} 1 2+3x4`) to `storage`,
+/// the first at `start_ms`, the others `gap_ms` apart.
+///
+/// # Errors
+/// What is wrong with the line, or which value was refused.
+pub fn load(
+    storage: &mut TestStorage,
+    line: &str,
+    start_ms: i64,
+    gap_ms: i64,
+) -> Result<(), String> {
+    append(storage, &series::parse(line)?, start_ms, gap_ms)
+}
+
+fn append(
+    storage: &mut TestStorage,
+    line: &SeriesLine,
+    start_ms: i64,
+    gap_ms: i64,
+) -> Result<(), String> {
+    let labels = &line.labels;
+    for (t_ms, item) in timed(line, start_ms, gap_ms) {
+        match item {
+            Item::Float(v) => storage.append(labels, t_ms, *v),
+            Item::Histogram(h) => storage.append_histogram(labels, t_ms, (**h).clone()),
+        }
+        .map_err(|e| format!("{labels} @{t_ms}: {e}"))?;
+    }
+    Ok(())
+}
+
 struct Runner {
     storage: TestStorage,
     engine: Engine,
@@ -65,9 +94,7 @@ impl Runner {
 
     fn load(&mut self, load: &Load) -> Result<(), String> {
         for line in &load.series {
-            for (t_ms, item) in timed(line, 0, load.gap_ms) {
-                self.append(&line.labels, t_ms, item)?;
-            }
+            append(&mut self.storage, line, 0, load.gap_ms)?;
         }
         if load.nhcb {
             for ((labels, i), h) in nhcb::convert(&load.series)? {
@@ -79,14 +106,6 @@ impl Runner {
         Ok(())
     }
 
-    fn append(&mut self, labels: &Labels, t_ms: i64, item: &Item) -> Result<(), String> {
-        match item {
-            Item::Float(v) => self.storage.append(labels, t_ms, *v),
-            Item::Histogram(h) => self.storage.append_histogram(labels, t_ms, (**h).clone()),
-        }
-        .map_err(|e| format!("{labels} @{t_ms}: {e}"))
-    }
-
     fn eval(&self, eval: &Eval) -> Result<(), String> {
         let parsed = parse(&eval.expr, &self.parse);
         let ast = match parsed {
@@ -96,7 +115,7 @@ impl Runner {
         match eval.at {
             At::Range { start_ms, end_ms, step_ms } => {
                 let result = self.range(&ast, start_ms, end_ms, step_ms);
-                self.check_range(eval, result, start_ms, step_ms)
+                check_range(eval, result, start_ms, step_ms)
             }
             At::Instant { t_ms } => self.eval_instant(eval, &ast, t_ms),
         }
@@ -129,7 +148,7 @@ impl Runner {
         let context = QueryContext::default();
         let result = self.engine.instant_ast(&self.storage, ast, t_ms, &context);
         let failed = result.is_err();
-        self.check_instant(eval, text, result)?;
+        check_instant(eval, text, result)?;
         let relative = ["start()", "end()", "range()", "step()"];
         if failed
             || matches!(eval.want, Want::Text(_) | Want::Matrix { .. })
@@ -169,49 +188,45 @@ impl Runner {
         let context = QueryContext::default();
         self.engine.range_ast(&self.storage, ast, (start_ms, end_ms, step_ms), &context)
     }
+}
 
-    fn check_range(
-        &self,
-        eval: &Eval,
-        result: Result<QueryResult, QueryError>,
-        start_ms: i64,
-        step_ms: i64,
-    ) -> Result<(), String> {
-        let result = match result {
-            Ok(result) if eval.fail.is_none() => result,
-            Ok(_) => return Err("expected an error".to_owned()),
-            Err(e) => return failed(eval, &e.to_string()),
-        };
-        check_annotations(eval, &eval.expr, &result)?;
-        match (&eval.want, &result.value) {
-            (Want::Series(want), Value::Matrix(got)) => {
-                compare::matrix(want, got, start_ms, step_ms)
-            }
-            _ => Err("a range query gives series".to_owned()),
-        }
+fn check_range(
+    eval: &Eval,
+    result: Result<QueryResult, QueryError>,
+    start_ms: i64,
+    step_ms: i64,
+) -> Result<(), String> {
+    let result = match result {
+        Ok(result) if eval.fail.is_none() => result,
+        Ok(_) => return Err("expected an error".to_owned()),
+        Err(e) => return failed(eval, &e.to_string()),
+    };
+    check_annotations(eval, &eval.expr, &result)?;
+    match (&eval.want, &result.value) {
+        (Want::Series(want), Value::Matrix(got)) => compare::matrix(want, got, start_ms, step_ms),
+        _ => Err("a range query gives series".to_owned()),
     }
+}
 
-    fn check_instant(
-        &self,
-        eval: &Eval,
-        text: &str,
-        result: Result<QueryResult, QueryError>,
-    ) -> Result<(), String> {
-        let result = match result {
-            Ok(result) if eval.fail.is_none() => result,
-            Ok(_) => return Err("expected an error".to_owned()),
-            Err(e) => return failed(eval, &e.to_string()),
-        };
-        check_annotations(eval, text, &result)?;
-        match (&eval.want, &result.value) {
-            (Want::Series(want), Value::Vector(got)) => compare::vector(want, got, eval.ordered),
-            (Want::Scalar(want), Value::Scalar { v, .. }) => compare::scalar(*want, *v),
-            (Want::Text(want), Value::String { text, .. }) if want == text => Ok(()),
-            (Want::Matrix { start_ms, step_ms, series }, Value::Matrix(got)) => {
-                compare::matrix(series, got, *start_ms, *step_ms)
-            }
-            (_, got) => Err(format!("the result is of another kind: {got:?}")),
+fn check_instant(
+    eval: &Eval,
+    text: &str,
+    result: Result<QueryResult, QueryError>,
+) -> Result<(), String> {
+    let result = match result {
+        Ok(result) if eval.fail.is_none() => result,
+        Ok(_) => return Err("expected an error".to_owned()),
+        Err(e) => return failed(eval, &e.to_string()),
+    };
+    check_annotations(eval, text, &result)?;
+    match (&eval.want, &result.value) {
+        (Want::Series(want), Value::Vector(got)) => compare::vector(want, got, eval.ordered),
+        (Want::Scalar(want), Value::Scalar { v, .. }) => compare::scalar(*want, *v),
+        (Want::Text(want), Value::String { text, .. }) if want == text => Ok(()),
+        (Want::Matrix { start_ms, step_ms, series }, Value::Matrix(got)) => {
+            compare::matrix(series, got, *start_ms, *step_ms)
         }
+        (_, got) => Err(format!("the result is of another kind: {got:?}")),
     }
 }
 

@@ -41,19 +41,14 @@ impl<'q> CountValues<'q> {
             let group = counts.groups.of(&row.labels);
             for step in row.present.iter() {
                 let v = row.floats[step];
-                let at = match counts.by_bits.get(&(group, v.to_bits())) {
-                    Some(at) => *at,
-                    None => {
-                        let at = counts.row(
-                            group,
-                            &number::format_f(v),
-                            row.steps(),
-                            &mut self.held,
-                            state,
-                        )?;
-                        counts.by_bits.insert((group, v.to_bits()), at);
-                        at
-                    }
+                let known = counts.by_bits.get(&(group, v.to_bits())).copied();
+                let at = if let Some(at) = known {
+                    at
+                } else {
+                    let text = number::format_f(v);
+                    let at = counts.row(group, &text, row.steps(), &mut self.held, state)?;
+                    counts.by_bits.insert((group, v.to_bits()), at);
+                    at
                 };
                 counts.count(at, step, row.drop_name);
             }

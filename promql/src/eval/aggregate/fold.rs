@@ -20,8 +20,8 @@ pub(super) trait Accumulator: Default {
     /// What the group keeps: room for `steps` steps.
     fn with_steps(steps: usize) -> Self;
 
-    /// Takes in `values` where `present`; `seen` are the steps that have a value already.
-    fn fold(&mut self, values: &[f64], present: &Bits, seen: &Bits);
+    /// Takes in `values` where `present`.
+    fn fold(&mut self, values: &[f64], present: &Bits);
 
     /// The result at a step that has been seen.
     fn value(&self, step: usize) -> f64;
@@ -79,7 +79,7 @@ impl Accumulator for Total {
         Self { sums: vec![-0.0; steps], lost: vec![0.0; steps] }
     }
 
-    fn fold(&mut self, values: &[f64], present: &Bits, _: &Bits) {
+    fn fold(&mut self, values: &[f64], present: &Bits) {
         if present.is_full() {
             // Plain slices of one length: the loop the compiler turns into vector code.
             let pairs = self.sums.iter_mut().zip(&mut self.lost);
@@ -115,7 +115,7 @@ impl Accumulator for Average {
         Self(vec![sum::Mean::default(); steps])
     }
 
-    fn fold(&mut self, values: &[f64], present: &Bits, _: &Bits) {
+    fn fold(&mut self, values: &[f64], present: &Bits) {
         each(values, present, |step, v| self.0[step].add(v));
     }
 
@@ -140,7 +140,7 @@ impl Accumulator for Count {
         Self(vec![0.0; steps])
     }
 
-    fn fold(&mut self, values: &[f64], present: &Bits, _: &Bits) {
+    fn fold(&mut self, values: &[f64], present: &Bits) {
         each(values, present, |step, _| self.0[step] += 1.0);
     }
 
@@ -165,7 +165,7 @@ impl Accumulator for Group {
         Self
     }
 
-    fn fold(&mut self, _: &[f64], _: &Bits, _: &Bits) {}
+    fn fold(&mut self, _: &[f64], _: &Bits) {}
 
     fn value(&self, _: usize) -> f64 {
         1.0
@@ -192,7 +192,7 @@ macro_rules! extremum {
                 Self(vec![f64::NAN; steps])
             }
 
-            fn fold(&mut self, values: &[f64], present: &Bits, _: &Bits) {
+            fn fold(&mut self, values: &[f64], present: &Bits) {
                 each(values, present, |step, v| {
                     let best = &mut self.0[step];
                     if v $better *best || best.is_nan() {
@@ -227,7 +227,7 @@ impl Accumulator for Stdvar {
         Self(vec![sum::Welford::default(); steps])
     }
 
-    fn fold(&mut self, values: &[f64], present: &Bits, _: &Bits) {
+    fn fold(&mut self, values: &[f64], present: &Bits) {
         each(values, present, |step, v| self.0[step].add(v));
     }
 
@@ -252,8 +252,8 @@ impl Accumulator for Stddev {
         Self(Stdvar::with_steps(steps))
     }
 
-    fn fold(&mut self, values: &[f64], present: &Bits, seen: &Bits) {
-        self.0.fold(values, present, seen);
+    fn fold(&mut self, values: &[f64], present: &Bits) {
+        self.0.fold(values, present);
     }
 
     fn value(&self, step: usize) -> f64 {
@@ -327,33 +327,57 @@ impl<'q, A: Accumulator> Fold<'q, A> {
 
     fn fold_all(&mut self, mut input: Input<'q>, state: &mut State) -> Result<(), QueryError> {
         let mut folded: Vec<Folded<A>> = Vec::new();
-        while let Some(mut row) = input.source.next(state)? {
-            let at = self.groups.of(&row.labels);
-            if at == folded.len() {
-                let group = Folded {
-                    floats: A::with_steps(input.steps),
-                    seen: Bits::empty(input.steps),
-                    drop_name: false,
-                    histograms: Vec::new(),
-                };
-                let bytes = group.floats.bytes() + group.seen.heap_bytes();
-                let bytes = bytes as u64 + self.groups.bytes(at);
-                state.hold(&mut self.held, input.steps as u64, bytes)?;
-                folded.push(group);
-            }
-            let group = &mut folded[at];
-            group.drop_name |= row.drop_name;
-            if !row.is_float() {
-                fold_histograms(group, &mut row, &input, &mut self.held, state)?;
-            }
-            group.floats.fold(&row.floats, &row.present, &group.seen);
-            group.seen.union(&row.present);
-            state.worked(row.steps() as u64)?;
-            state.recycle(row);
+        while let Some(row) = input.source.next(state)? {
+            self.fold_row(row, &mut folded, &input, state)?;
         }
         self.pos = input.pos;
         self.folded = folded.into_iter();
         Ok(())
+    }
+
+    fn fold_row(
+        &mut self,
+        mut row: Row,
+        folded: &mut Vec<Folded<A>>,
+        input: &Input<'q>,
+        state: &mut State,
+    ) -> Result<(), QueryError> {
+        let at = self.groups.of(&row.labels);
+        if at == folded.len() {
+            let group = Folded {
+                floats: A::with_steps(input.steps),
+                seen: Bits::empty(input.steps),
+                drop_name: false,
+                histograms: Vec::new(),
+            };
+            let bytes = group.floats.bytes() + group.seen.heap_bytes();
+            let bytes = bytes as u64 + self.groups.bytes(at);
+            state.hold(&mut self.held, input.steps as u64, bytes)?;
+            folded.push(group);
+        }
+        let group = &mut folded[at];
+        group.drop_name |= row.drop_name;
+        if !row.is_float() {
+            fold_histograms(group, &mut row, input, &mut self.held, state)?;
+        }
+        group.floats.fold(&row.floats, &row.present);
+        group.seen.union(&row.present);
+        state.worked(row.steps() as u64)?;
+        state.recycle(row);
+        Ok(())
+    }
+
+    /// The row of one group; `None` where nothing is left of it.
+    fn finish(&mut self, mut group: Folded<A>, state: &mut State) -> Option<Row> {
+        let labels = self.groups.labels(self.next).clone();
+        self.next += 1;
+        let mut row = state.row(labels, group.drop_name, group.seen.len());
+        finish_histograms(&mut group, &mut row, self.pos, state);
+        row.present = group.seen;
+        for step in row.present.iter() {
+            row.floats[step] = group.floats.value(step);
+        }
+        row.any().then_some(row)
     }
 }
 
@@ -424,19 +448,10 @@ impl<A: Accumulator> Operator for Fold<'_, A> {
         if let Some(input) = self.input.take() {
             self.fold_all(input, state)?;
         }
-        while let Some(mut group) = self.folded.next() {
-            let labels = self.groups.labels(self.next).clone();
-            self.next += 1;
-            let mut row = state.row(labels, group.drop_name, group.seen.len());
-            finish_histograms(&mut group, &mut row, self.pos, state);
-            row.present = group.seen;
-            for step in row.present.iter() {
-                row.floats[step] = group.floats.value(step);
-            }
-            if row.any() {
+        while let Some(group) = self.folded.next() {
+            if let Some(row) = self.finish(group, state) {
                 return Ok(Some(row));
             }
-            state.recycle(row);
         }
         state.release(&mut self.held);
         Ok(None)

@@ -57,7 +57,7 @@ impl Operator for First<'_> {
 /// the same share of every query.
 pub(super) fn ratio<'q>(
     input: Input<'q>,
-    ratio: Scalars,
+    ratio: &Scalars,
     pos: Pos,
     state: &mut State,
 ) -> Result<Rows<'q>, QueryError> {
@@ -68,7 +68,7 @@ pub(super) fn ratio<'q>(
             return Err(QueryError::execution("Ratio value is NaN"));
         }
         let capped = r.clamp(-1.0, 1.0);
-        if r < capped || r > capped {
+        if r.abs() > 1.0 {
             let (r, capped) = (number::format_g(r), number::format_g(capped));
             let text =
                 format!("ratio value should be between -1 and 1, got {r}, capping to {capped}");

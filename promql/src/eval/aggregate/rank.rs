@@ -52,26 +52,38 @@ impl<'q> Top<'q> {
         Ok(Self { input: Some(input), k, ready: VecDeque::new(), held: Held::default() })
     }
 
+    /// Reads all rows.
+    fn read(
+        &mut self,
+        input: &mut Input<'q>,
+        state: &mut State,
+    ) -> Result<Candidates<'q>, QueryError> {
+        let mut read = Candidates {
+            groups: Groups::new(input.aggregate),
+            members: Vec::new(),
+            rows: Vec::new(),
+        };
+        while let Some(row) = input.source.next(state)? {
+            state.hold_row(&mut self.held, &row)?;
+            read.add(row, input, state);
+        }
+        Ok(read)
+    }
+
     fn run(&mut self, mut input: Input<'q>, state: &mut State) -> Result<(), QueryError> {
         if self.k.iter().all(|k| *k == 0) {
             return Ok(());
         }
-        let name = input.aggregate.op.as_str();
-        let mut groups = Groups::new(input.aggregate);
-        let mut members: Vec<Vec<usize>> = Vec::new();
-        let mut rows: Vec<Row> = Vec::new();
-        while let Some(mut row) = input.source.next(state)? {
-            if !row.is_float() {
-                let text = format!("ignored histogram in {name} aggregation");
-                state.annotations.info(text, input.pos);
-                row.histograms.clear();
-            }
-            let at = groups.of(&row.labels);
-            members.resize_with(members.len().max(at + 1), Vec::new);
-            members[at].push(rows.len());
-            state.hold_row(&mut self.held, &row)?;
-            rows.push(row);
-        }
+        let read = self.read(&mut input, state)?;
+        self.rank(read, &input, state)
+    }
+
+    fn rank(
+        &mut self,
+        Candidates { members, rows, .. }: Candidates<'q>,
+        input: &Input<'q>,
+        state: &mut State,
+    ) -> Result<(), QueryError> {
         let largest = input.aggregate.op == AggregateOp::Topk;
         let mut kept: Vec<Bits> = rows.iter().map(|_| Bits::empty(input.steps)).collect();
         let mut order: Vec<usize> = Vec::new();
@@ -107,6 +119,28 @@ impl<'q> Top<'q> {
             }
         }
         Ok(())
+    }
+}
+
+/// All rows and to which group they belong.
+struct Candidates<'q> {
+    groups: Groups<'q>,
+    members: Vec<Vec<usize>>,
+    rows: Vec<Row>,
+}
+
+impl Candidates<'_> {
+    fn add(&mut self, mut row: Row, input: &Input<'_>, state: &mut State) {
+        if !row.is_float() {
+            let name = input.aggregate.op.as_str();
+            let text = format!("ignored histogram in {name} aggregation");
+            state.annotations.info(text, input.pos);
+            row.histograms.clear();
+        }
+        let at = self.groups.of(&row.labels);
+        self.members.resize_with(self.members.len().max(at + 1), Vec::new);
+        self.members[at].push(self.rows.len());
+        self.rows.push(row);
     }
 }
 
@@ -195,14 +229,14 @@ struct Quantile<'q> {
 }
 
 /// The operator of `quantile`.
-pub(super) fn quantile<'q>(input: Input<'q>, q: &Scalars, pos: Pos, state: &mut State) -> Rows<'q> {
+pub(super) fn quantile<'q>(input: Input<'q>, q: Scalars, pos: Pos, state: &mut State) -> Rows<'q> {
     for q in (0..input.steps).map(|step| q.at(step)).filter(|q| !(0.0..=1.0).contains(q)) {
         state.annotations.warn(notes::invalid_quantile(q), pos);
     }
     Box::new(Quantile {
         groups: Groups::new(input.aggregate),
         input: Some(input),
-        q: q.clone(),
+        q,
         values: Vec::new().into_iter(),
         next: 0,
         held: Held::default(),
@@ -241,7 +275,7 @@ impl Operator for Quantile<'_> {
         if let Some(input) = self.input.take() {
             self.read(input, state)?;
         }
-        while let Some((mut steps, drop_name)) = self.values.next() {
+        for (mut steps, drop_name) in self.values.by_ref() {
             let labels = self.groups.labels(self.next).clone();
             self.next += 1;
             let mut row = state.row(labels, drop_name, steps.len());

@@ -44,7 +44,7 @@ pub(super) struct OneToMany<'q> {
     binary: &'q Binary,
     operator: Operator,
     steps: usize,
-    /// The right side, where the left one is the table.
+    /// The right side until it is read: before the left one where it is the table, else after.
     right: Option<Rows<'q>>,
     index: HashMap<Labels, usize>,
     groups: Vec<Group>,
@@ -53,33 +53,24 @@ pub(super) struct OneToMany<'q> {
 }
 
 impl<'q> OneToMany<'q> {
-    pub(super) fn open(
+    pub(super) fn new(
         query: &'q Query<'q>,
         binary: &'q Binary,
         pos: Pos,
-        mut right: Rows<'q>,
+        right: Rows<'q>,
         steps: Steps,
-        state: &mut State,
-    ) -> Result<Self, QueryError> {
-        let mut stage = Self {
+    ) -> Self {
+        Self {
             query,
             binary,
             operator: Operator::new(binary.op, binary.return_bool, pos),
             steps: steps.count,
-            right: None,
+            right: Some(right),
             index: HashMap::new(),
             groups: Vec::new(),
             duplicates: Vec::new(),
             held: Held::default(),
-        };
-        if one_is_left(binary) {
-            stage.right = Some(right);
-        } else {
-            while let Some(row) = right.next(state)? {
-                stage.add_one(row, state)?;
-            }
         }
-        Ok(stage)
     }
 
     fn group(&mut self, key: Labels) -> usize {
@@ -150,7 +141,10 @@ impl<'q> OneToMany<'q> {
         let at = match self.index.get(&key) {
             Some(at) => *at,
             None if fill_one.is_some() => self.group(key),
-            None => return Ok(state.recycle(row)),
+            None => {
+                state.recycle(row);
+                return Ok(());
+            }
         };
         // The group is taken out so that it and the rest of the stage can change together.
         let mut group = std::mem::take(&mut self.groups[at]);
@@ -262,6 +256,17 @@ impl<'q> OneToMany<'q> {
 }
 
 impl Stage for OneToMany<'_> {
+    fn read_right(&mut self, state: &mut State) -> Result<(), QueryError> {
+        if one_is_left(self.binary) {
+            return Ok(());
+        }
+        let Some(mut right) = self.right.take() else { return Ok(()) };
+        while let Some(row) = right.next(state)? {
+            self.add_one(row, state)?;
+        }
+        Ok(())
+    }
+
     fn push(&mut self, row: Row, _: &mut Vec<Row>, state: &mut State) -> Result<(), QueryError> {
         if self.right.is_some() { self.add_one(row, state) } else { self.push_many(row, state) }
     }

@@ -44,31 +44,33 @@ impl<'q> Groups<'q> {
 }
 
 /// The stage of a set operator.
-pub(super) fn open<'q>(
-    binary: &'q Binary,
-    mut right: Rows<'q>,
-    steps: Steps,
-    state: &mut State,
-) -> Result<Box<dyn Stage + 'q>, QueryError> {
-    let mut groups = Groups::new(&binary.matching, steps);
+pub(super) fn stage<'q>(binary: &'q Binary, right: Rows<'q>, steps: Steps) -> Box<dyn Stage + 'q> {
+    let groups = Groups::new(&binary.matching, steps);
     if binary.op == BinaryOp::Or {
         let joined = Join { rows: Vec::new(), held: Held::default() };
-        return Ok(Box::new(Union { left: groups, right, joined }));
+        return Box::new(Union { left: groups, right, joined });
     }
-    while let Some(row) = right.next(state)? {
-        groups.add(&row, state)?;
-        state.recycle(row);
-    }
-    Ok(Box::new(Filter { right: groups, intersect: binary.op == BinaryOp::And }))
+    let intersect = binary.op == BinaryOp::And;
+    Box::new(Filter { source: Some(right), right: groups, intersect })
 }
 
 /// `and` and `unless`.
 struct Filter<'q> {
+    source: Option<Rows<'q>>,
     right: Groups<'q>,
     intersect: bool,
 }
 
 impl Stage for Filter<'_> {
+    fn read_right(&mut self, state: &mut State) -> Result<(), QueryError> {
+        let Some(mut source) = self.source.take() else { return Ok(()) };
+        while let Some(row) = source.next(state)? {
+            self.right.add(&row, state)?;
+            state.recycle(row);
+        }
+        Ok(())
+    }
+
     fn push(
         &mut self,
         mut row: Row,
@@ -82,7 +84,10 @@ impl Stage for Filter<'_> {
                 rest.subtract(right);
                 row.retain(&rest);
             }
-            (None, true) => return Ok(state.recycle(row)),
+            (None, true) => {
+                state.recycle(row);
+                return Ok(());
+            }
             (None, false) => {}
         }
         if row.any() {
