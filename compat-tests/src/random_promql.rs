@@ -59,7 +59,7 @@ impl Generator {
             2 | 3 if instant => self.matrix(1),
             _ => self.vector(depth),
         };
-        let start = FIRST_MS - 100_000 + self.ms((LAST_MS - FIRST_MS).unsigned_abs() + 600_000);
+        let start = FIRST_MS - 100_000 + self.ms((LAST_MS - FIRST_MS).unsigned_abs() + 200_000);
         let when = if instant {
             // Whole seconds too: samples then lie on borders of windows.
             When::At(if self.rng.one_in(2) { start } else { start / 1000 * 1000 })
@@ -108,7 +108,6 @@ impl Generator {
         }
         match self.rng.below(100) {
             0..=7 => self.instant_selector(),
-            8..=27 => self.aggregation(depth - 1),
             28..=47 => self.binary(depth - 1),
             48..=67 => self.range_call(depth - 1),
             68..=76 => self.element_call(depth - 1),
@@ -120,14 +119,21 @@ impl Generator {
                 format!("{name}({of})")
             }
             93 => format!("vector({})", self.scalar(depth - 1)),
-            94 => format!("timestamp({})", self.vector(depth - 1)),
+            94 => {
+                let of = match self.rng.below(4) {
+                    0 => self.selector() + &self.at() + &self.offset(),
+                    1 => self.instant_selector(),
+                    _ => self.vector(depth - 1),
+                };
+                format!("timestamp({of})")
+            }
             95 => {
                 let sign = self.one_of(&["-", "+"]);
                 format!("{sign}({})", self.vector(depth - 1))
             }
             96 => format!("({})", self.vector(depth - 1)),
             97 if self.experimental => self.one_of(FUTURE),
-            98 if self.experimental => self.info(depth - 1),
+            98 if self.experimental => self.info(),
             99 if self.experimental => self.sort_by_label(depth - 1),
             _ => self.aggregation(depth - 1),
         }
@@ -137,12 +143,14 @@ impl Generator {
     fn selector(&mut self) -> String {
         let metric = self.rng.below(30);
         let (name, mut matchers) = match metric {
-            0 => (String::new(), vec![self.one_of(&["__name__=~\"g|flag\"", "__name__=~\"c_.*\""])]),
+            0 => {
+                (String::new(), vec![self.one_of(&["__name__=~\"g|flag\"", "__name__=~\"c_.*\""])])
+            }
             1 => (String::new(), vec!["\"utf8.näme/x\"".to_owned()]),
             2 => (String::new(), vec![self.one_of(&["job=\"a\"", "instance=~\".+\",job!=\"a\""])]),
             _ => (self.one_of(METRICS), Vec::new()),
         };
-        for _ in 0..[0, 0, 0, 1, 1, 2][self.index(6)] {
+        for _ in 0..[0, 0, 0, 0, 0, 1, 1, 2][self.index(8)] {
             matchers.push(self.one_of(MATCHERS));
         }
         match (name.is_empty(), matchers.is_empty()) {
@@ -151,30 +159,30 @@ impl Generator {
         }
     }
 
+    fn at(&mut self) -> String {
+        let t = FIRST_MS / 1000 + self.ms(3_600);
+        match self.rng.below(4) {
+            0 => " @ start()".to_owned(),
+            1 => " @ end()".to_owned(),
+            2 => format!(" @ {t}"),
+            _ => format!(" @ {t}.{:03}", self.rng.below(1000)),
+        }
+    }
+
+    fn offset(&mut self) -> String {
+        let sign = self.one_of(&["", "", "-"]);
+        format!(" offset {sign}{}", self.one_of(SPANS))
+    }
+
+    /// Often neither, sometimes both, in either order.
     fn modifiers(&mut self) -> String {
-        let mut out = String::new();
-        let at = |generator: &mut Self| {
-            let t = FIRST_MS / 1000 + generator.ms(3_600);
-            match generator.rng.below(4) {
-                0 => " @ start()".to_owned(),
-                1 => " @ end()".to_owned(),
-                2 => format!(" @ {t}"),
-                _ => format!(" @ {t}.{:03}", generator.rng.below(1000)),
-            }
-        };
-        let at_first = self.rng.one_in(2);
-        let has_at = self.rng.one_in(8);
-        if has_at && at_first {
-            out += &at(self);
+        match self.rng.below(50) {
+            0 => self.at() + &self.offset(),
+            1 => self.offset() + &self.at(),
+            2..=5 => self.at(),
+            6..=12 => self.offset(),
+            _ => String::new(),
         }
-        if self.rng.one_in(6) {
-            let sign = self.one_of(&["", "", "-"]);
-            out += &format!(" offset {sign}{}", self.one_of(SPANS));
-        }
-        if has_at && !at_first {
-            out += &at(self);
-        }
-        out
     }
 
     fn instant_selector(&mut self) -> String {
@@ -205,7 +213,8 @@ impl Generator {
         let matrix = self.matrix(depth);
         if self.experimental && self.rng.one_in(8) {
             if self.rng.one_in(3) {
-                let factors = self.one_of(&["0.5, 0.1", "0.9, 0.9", "1, 0.5", "0.3, 0", "NaN, 0.5"]);
+                let factors =
+                    self.one_of(&["0.5, 0.1", "0.9, 0.9", "1, 0.5", "0.3, 0", "NaN, 0.5"]);
                 return format!("double_exponential_smoothing({matrix}, {factors})");
             }
             return format!("{}({matrix})", self.one_of(EXPERIMENTAL_RANGES));
@@ -300,8 +309,11 @@ impl Generator {
         let destination = self.one_of(&["new", "job", "instance", "__name__", "le", "ü"]);
         let replacement = self.one_of(&["$1", "x$1-$2", "${1}y", "", "fixed", "$0", "$$1", "$n"]);
         let source = self.one_of(&["job", "instance", "__name__", "code", "none", "le"]);
-        let regex = self.one_of(&["(.*)", "(.)(.*)", "a", "", "[0-9]+", "(?P<n>.+)", "(", "(?i)A|B"]);
-        format!("label_replace({v}, \"{destination}\", \"{replacement}\", \"{source}\", \"{regex}\")")
+        let regex =
+            self.one_of(&["(.*)", "(.)(.*)", "a", "", "[0-9]+", "(?P<n>.+)", "(", "(?i)A|B"]);
+        format!(
+            "label_replace({v}, \"{destination}\", \"{replacement}\", \"{source}\", \"{regex}\")"
+        )
     }
 
     fn absent(&mut self, depth: u64) -> String {
@@ -322,9 +334,19 @@ impl Generator {
         }
     }
 
-    fn info(&mut self, depth: u64) -> String {
-        let v = self.vector(depth);
-        let selector = self.one_of(&["", ", {version=~\".+\"}", ", {version=\"2\"}", ", {none=\"\"}"]);
+    /// `info` of series with both labels that identify a target: 3.5 gives others the labels of the
+    /// series before them.
+    fn info(&mut self) -> String {
+        let modifiers = self.modifiers();
+        let v = match self.rng.below(3) {
+            0 => format!("rate(c_total[2m]{modifiers})"),
+            _ => {
+                self.one_of(&["c_total", "g{instance!=\"\"}", "gap", "flag{job=\"a\"}"])
+                    + &modifiers
+            }
+        };
+        let selector =
+            self.one_of(&["", ", {version=~\".+\"}", ", {version=\"2\"}", ", {none=\"\"}"]);
         format!("info({v}{selector})")
     }
 
@@ -343,7 +365,10 @@ impl Generator {
         let v = self.vector(depth);
         let grouping = match self.one_of(GROUPINGS).as_str() {
             "" => String::new(),
-            word => format!(" {word} ({})", if self.rng.one_in(12) { String::new() } else { self.labels() }),
+            word => format!(
+                " {word} ({})",
+                if self.rng.one_in(12) { String::new() } else { self.labels() }
+            ),
         };
         let parameter = match self.rng.below(18) {
             0..=1 if self.subqueries == 0 => {
@@ -356,7 +381,8 @@ impl Generator {
                 return format!("limitk{grouping} ({}, {v})", self.count());
             }
             3 if self.experimental => {
-                let ratio = self.one_of(&["0.5", "-0.5", "0.1", "1", "0", "-1", "1.5", "-2", "NaN"]);
+                let ratio =
+                    self.one_of(&["0.5", "-0.5", "0.1", "1", "0", "-1", "1.5", "-2", "NaN"]);
                 return format!("limit_ratio{grouping} ({ratio}, {v})");
             }
             4..=5 => {
@@ -425,8 +451,11 @@ impl Generator {
             matching = format!(" {word} ({labels})");
             if !set && self.rng.below(2) == 0 {
                 let side = self.one_of(&["group_left", "group_right"]);
-                let copied = self.one_of(&["", "", " ()", " (version)", " (code)", " (kind, none)"]);
-                matching += &format!(" {side}{copied}");
+                let copied =
+                    self.one_of(&["", "", " ()", " (version)", " (code)", " (kind, none)"]);
+                matching += " ";
+                matching += &side;
+                matching += &copied;
             }
         }
         format!("({left}) {op}{matching} ({right})")
@@ -458,8 +487,17 @@ mod tests {
         let all: Vec<String> = (0..20_000).map(|_| generator.query().query.expr).collect();
         let all = all.join("\n");
         let lists = [
-            AGGREGATIONS, ARITHMETIC, COMPARISONS, DATES, ELEMENTWISE, EXPERIMENTAL_RANGES, RANGES,
-            SORTS, METRICS, MATCHERS, FUTURE,
+            AGGREGATIONS,
+            ARITHMETIC,
+            COMPARISONS,
+            DATES,
+            ELEMENTWISE,
+            EXPERIMENTAL_RANGES,
+            RANGES,
+            SORTS,
+            METRICS,
+            MATCHERS,
+            FUTURE,
         ];
         for word in lists.into_iter().flatten() {
             assert!(all.contains(word), "{word}");

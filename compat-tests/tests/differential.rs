@@ -1,7 +1,7 @@
 //! Random queries over awkward data: the server answers as a real Prometheus does.
 //!
-//! `COMPAT_QUERIES` sets how many (1500); a long run is
-//! `COMPAT_QUERIES=10000 cargo test --release -p compat-tests --test differential`.
+//! `COMPAT_QUERIES` sets how many (5000); a long run is
+//! `COMPAT_QUERIES=50000 cargo test --release -p compat-tests --test differential`.
 //! `COMPAT_EXPERIMENTAL=0` leaves out what stands behind feature flags. In a long run each row of
 //! the table of expected differences must be seen.
 
@@ -23,7 +23,7 @@ use compat_tests::server::Server;
 use expected::EXPECTED;
 
 /// Queries of a run that is long enough to meet every expected difference.
-const LONG: usize = 10_000;
+const LONG: usize = 50_000;
 /// Largest share of queries that may be set aside because the answer is not defined.
 const UNDEFINED_ONE_IN: usize = 20;
 
@@ -71,13 +71,19 @@ fn encloses(expr: &str) -> bool {
     false
 }
 
+/// Whether the peer itself does not repeat its answer: it walks some results in the order of a hash
+/// table, which shows in the last digits of sums that cancel.
+fn is_unsteady(query: &Query, want: &Answer, peer: &mut Client) -> bool {
+    (0..20).any(|_| query.run(peer).same_as(want).is_err())
+}
+
 /// Whether something in the query picks among equal elements, so that either answer is right.
 fn is_undefined(query: &RandomQuery, peer: &mut Client) -> bool {
     query.picks.iter().any(|pick| {
         let from = Query { expr: pick.from.clone(), when: query.query.when };
         let answer = from.run(peer);
         if !pick.by_value {
-            // The order of a selector's series is defined; that of everything else is not.
+            // The order of a selector's series is that of the load; that of all else is not defined.
             return answer.series().len() > 1 && pick.from.contains('(');
         }
         has_ties(answer.series())
@@ -105,7 +111,7 @@ fn random_queries_have_the_answers_of_prometheus() {
     let Some(peer) = Peer::prometheus(config, &[&peer_flag], what) else { return };
     let our_flag = format!("--enable-feature={features},promql-binop-fill-modifiers");
     let server = Server::start(&[&our_flag]);
-    let (seed, num_queries) = (seed(), variable("COMPAT_QUERIES", 1_500));
+    let (seed, num_queries) = (seed(), variable("COMPAT_QUERIES", 5_000));
     say(&format!("differential: COMPAT_SEED={seed} COMPAT_QUERIES={num_queries}"));
 
     let (mut ours, mut theirs) = (server.client(), peer.client());
@@ -126,7 +132,9 @@ fn random_queries_have_the_answers_of_prometheus() {
             if let Some(row) = row {
                 seen[row] += 1;
                 result = Ok(());
-            } else if is_undefined(&random, &mut theirs) {
+            } else if is_undefined(&random, &mut theirs)
+                || is_unsteady(&random.query, &want, &mut theirs)
+            {
                 undefined += 1;
                 result = Ok(());
             }
