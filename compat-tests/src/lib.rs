@@ -13,6 +13,7 @@
 //!
 //! All load is loopback and bounded; a process that a test starts ends with the test.
 
+pub mod awkward;
 pub mod corpus;
 pub mod exporter;
 pub mod fleet;
@@ -24,6 +25,7 @@ pub mod peers;
 pub mod process;
 pub mod promql;
 pub mod promtool;
+pub mod random_promql;
 pub mod remote_write;
 pub mod report;
 pub mod rng;

@@ -2,7 +2,7 @@
 
 use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, PI};
 
-/// Beyond this the reduction loses digits; the platform's functions take over.
+/// From here on the short reduction loses digits.
 const REDUCE_LIMIT: f64 = 536_870_912.0;
 
 /// Horner's rule, highest coefficient first.
@@ -14,8 +14,61 @@ fn polynomial<const N: usize>(coefficients: [f64; N], x: f64) -> f64 {
     sum
 }
 
-/// The octant of `x`, which is not negative, and what is left of it.
+/// 4/π in words, the point behind the first: what the largest number needs.
+const FOUR_OVER_PI: [u64; 20] = [
+    0x0000_0000_0000_0001,
+    0x45f3_06dc_9c88_2a53,
+    0xf84e_afa3_ea69_bb81,
+    0xb6c5_2b32_7887_2083,
+    0xfca2_c757_bd77_8ac3,
+    0x6e48_dc74_849b_a5c0,
+    0x0c92_5dd4_13a3_2439,
+    0xfc3b_d639_6253_4e7d,
+    0xd104_6bea_5d76_8909,
+    0xd338_e04d_68be_fc82,
+    0x7323_ac73_06a6_73e9,
+    0x3908_bf17_7bf2_5076,
+    0x3ff1_2fff_bc0b_301f,
+    0xde5e_2316_b414_da3e,
+    0xda6c_fd9e_4f96_136e,
+    0x9e8c_7ecd_3cbf_d45a,
+    0xea4f_758f_d7cb_e2f6,
+    0x7a0e_73ef_14a5_25d4,
+    0xd7f6_bf62_3f1a_ba10,
+    0xac06_608d_f8f6_d757,
+];
+
+/// As [`reduce`], for numbers from [`REDUCE_LIMIT`] on: multiplies by those digits of 4/π that still
+/// tell octants apart (Payne and Hanek, 1983).
+fn reduce_large(x: f64) -> (u64, f64) {
+    let bits = x.to_bits();
+    let mantissa = bits & ((1 << 52) - 1) | 1 << 52;
+    // The exponent of the last digit of the mantissa, 61 places behind the first digit of 4/π.
+    let at = usize::try_from((bits >> 52) + 61 - 1075).expect("x is not below 2^29");
+    let window = |i: usize| {
+        let pair =
+            u128::from(FOUR_OVER_PI[at / 64 + i]) << 64 | u128::from(FOUR_OVER_PI[at / 64 + i + 1]);
+        u64::try_from(pair << (at % 64) >> 64).expect("the upper half")
+    };
+    let times = |word: u64| u128::from(word) * u128::from(mantissa);
+    let product = (times(window(0)) << 64).wrapping_add(times(window(1)));
+    let product = product.wrapping_add(times(window(2)) >> 64);
+    let octant = u64::try_from(product >> 125).expect("three bits");
+    let fraction = (product << 3).max(1);
+    let zeros = fraction.leading_zeros();
+    // Cut, not rounded, as Go does; a fraction of 1 stands for zero.
+    let digits = u64::try_from((fraction << zeros << 1) >> 76).expect("52 bits");
+    let rest = f64::from_bits(u64::from(1022 - zeros) << 52 | digits);
+    let (octant, rest) =
+        if octant & 1 == 1 { ((octant + 1) & 7, rest - 1.0) } else { (octant, rest) };
+    (octant, rest * FRAC_PI_4)
+}
+
+/// The octant of `x`, which is finite and not negative, and what is left of it.
 fn reduce(x: f64) -> (u64, f64) {
+    if x >= REDUCE_LIMIT {
+        return reduce_large(x);
+    }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked range")]
     let octant = (x * (4.0 / PI)) as u64;
     let octant = octant + (octant & 1);
@@ -62,7 +115,7 @@ fn cos_near_zero(z: f64) -> f64 {
 
 /// The sine.
 pub fn sin(x: f64) -> f64 {
-    if x == 0.0 || x.is_nan() || x.abs() >= REDUCE_LIMIT {
+    if x == 0.0 || x.is_nan() || x.is_infinite() {
         return x.sin();
     }
     let (octant, z) = reduce(x.abs());
@@ -72,7 +125,7 @@ pub fn sin(x: f64) -> f64 {
 
 /// The cosine.
 pub fn cos(x: f64) -> f64 {
-    if x.is_nan() || x.abs() >= REDUCE_LIMIT {
+    if x.is_nan() || x.is_infinite() {
         return x.cos();
     }
     let (octant, z) = reduce(x.abs());
@@ -82,7 +135,7 @@ pub fn cos(x: f64) -> f64 {
 
 /// The tangent.
 pub fn tan(x: f64) -> f64 {
-    if x == 0.0 || x.is_nan() || x.abs() >= REDUCE_LIMIT {
+    if x == 0.0 || x.is_nan() || x.is_infinite() {
         return x.tan();
     }
     let (octant, z) = reduce(x.abs());

@@ -23,7 +23,7 @@ pub(crate) fn float_op(op: BinaryOp) -> fn(f64, f64) -> f64 {
         BinaryOp::Div => |a, b| a / b,
         BinaryOp::Mod => |a, b| a % b,
         BinaryOp::Pow => elementary::pow,
-        BinaryOp::Atan2 => f64::atan2,
+        BinaryOp::Atan2 => elementary::atan2,
         BinaryOp::Eql => |a, b| number(a == b),
         BinaryOp::Neq => |a, b| number(a != b),
         BinaryOp::Gtr => |a, b| number(a > b),

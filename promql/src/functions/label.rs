@@ -82,10 +82,17 @@ impl LabelJoin {
 
 /// The labels of `absent(selector)`: what the equality matchers say, without the name. A label with
 /// another matcher after that, or with a second one, is left out.
+///
+/// "After" is not quite as written: Prometheus' storage has by then moved the negative matchers that
+/// a missing label passes behind all others.
 pub fn absent(matchers: &[Matcher]) -> Labels {
     let mut builder = LabelsBuilder::default();
     let mut seen: Vec<&str> = Vec::new();
-    for m in matchers.iter().filter(|m| m.name != NAME_LABEL) {
+    let subtracts = |m: &&Matcher| {
+        matches!(m.op, MatchOp::Ne | MatchOp::Nre) && m.matches_empty() && m.name != NAME_LABEL
+    };
+    let (last, first): (Vec<&Matcher>, Vec<&Matcher>) = matchers.iter().partition(subtracts);
+    for m in first.into_iter().chain(last).filter(|m| m.name != NAME_LABEL) {
         if m.op == MatchOp::Eq && !seen.contains(&m.name.as_str()) {
             builder.set(&m.name, &m.value);
             seen.push(&m.name);
@@ -168,6 +175,8 @@ mod tests {
             Matcher::equal("c", "4"),
             Matcher::equal("d", ""),
             Matcher::equal(NAME_LABEL, "nope"),
+            Matcher::new(MatchOp::Ne, "e", "2").unwrap(),
+            Matcher::equal("e", "1"),
         ];
         assert_eq!(absent(&matchers), labels(&[("a", "1")]));
         assert_eq!(absent(&[]), Labels::empty());

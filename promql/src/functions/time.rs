@@ -1,7 +1,7 @@
 //! Calendar functions of seconds since the epoch, in UTC (contract 3.11). The value is cut to whole
 //! seconds towards zero.
 
-const DAY_S: i64 = 86_400;
+const DAY_S: i128 = 86_400;
 
 /// A day of the proleptic Gregorian calendar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,12 +21,21 @@ fn whole_seconds(v: f64) -> i64 {
     if (-LIMIT..LIMIT).contains(&v) { v as i64 } else { i64::MIN }
 }
 
+/// Whole seconds as Go's calendar sees them: it counts from a year so far back that only the least
+/// integers precede it, and those wrap around.
+fn seconds(v: f64) -> i128 {
+    const FIRST_S: i64 = -9_223_371_966_579_724_800;
+    let seconds = whole_seconds(v);
+    i128::from(seconds) + if seconds < FIRST_S { 1 << 64 } else { 0 }
+}
+
+/// Whole days, rounded down.
 fn days(v: f64) -> i64 {
-    whole_seconds(v).div_euclid(DAY_S)
+    i64::try_from(seconds(v).div_euclid(DAY_S)).expect("2^64 seconds are 2^48 days")
 }
 
 fn second_of_day(v: f64) -> i64 {
-    whole_seconds(v).rem_euclid(DAY_S)
+    i64::try_from(seconds(v).rem_euclid(DAY_S)).expect("a day has 86,400 seconds")
 }
 
 /// The date `days` after 1970-01-01: count from the first of March of a year divisible by 400, so

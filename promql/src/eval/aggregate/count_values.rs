@@ -86,7 +86,11 @@ impl Counts<'_> {
         held: &mut Held,
         state: &mut State,
     ) -> Result<usize, QueryError> {
-        let labels = LabelsBuilder::new(self.groups.labels(group)).set(self.label, text).build();
+        let mut labels = self.groups.labels(group).clone();
+        // `without` takes the new label away too where it lists it.
+        if !self.groups.is_without() || self.groups.keeps(self.label) {
+            labels = LabelsBuilder::new(&labels).set(self.label, text).build();
+        }
         if let Some(at) = self.by_labels.get(&labels) {
             return Ok(*at);
         }

@@ -19,7 +19,13 @@ impl<'q> Groups<'q> {
         Self { aggregate, table: HashTable::new(), keys: Vec::new(), key: Vec::new() }
     }
 
-    fn keeps(&self, name: &str) -> bool {
+    /// Whether the groups are made by leaving labels out.
+    pub(super) fn is_without(&self) -> bool {
+        self.aggregate.without
+    }
+
+    /// Whether the label `name` of a series is one of its group.
+    pub(super) fn keeps(&self, name: &str) -> bool {
         let listed = self.aggregate.grouping.iter().any(|l| l == name);
         if self.aggregate.without { !listed && name != NAME_LABEL } else { listed }
     }

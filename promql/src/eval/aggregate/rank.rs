@@ -15,7 +15,7 @@ use crate::{number, quantile};
 /// The `k` of each step as a count; 0 or less takes nothing.
 ///
 /// # Errors
-/// A number that is no `int64`, at whatever step.
+/// A number that is no `int64`, at whatever step, unless none of the numbers takes anything.
 pub(super) fn counts(k: &Scalars, steps: usize) -> Result<Vec<usize>, QueryError> {
     // 2^63 as a float; Go converts only below it.
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
@@ -23,6 +23,9 @@ pub(super) fn counts(k: &Scalars, steps: usize) -> Result<Vec<usize>, QueryError
         let v = number::format_g(v);
         Err(QueryError::Execution(format!("Scalar value {v} {what} int64")))
     };
+    if (0..steps).all(|step| k.at(step) < 1.0) {
+        return Ok(vec![0; steps]);
+    }
     (0..steps)
         .map(|step| match k.at(step) {
             v if v.is_nan() => Err(QueryError::execution("Parameter value is NaN")),
@@ -71,9 +74,7 @@ impl<'q> Top<'q> {
     }
 
     fn run(&mut self, mut input: Input<'q>, state: &mut State) -> Result<(), QueryError> {
-        if self.k.iter().all(|k| *k == 0) {
-            return Ok(());
-        }
+        // Also where nothing is taken: the input may have errors and annotations.
         let read = self.read(&mut input, state)?;
         self.rank(read, &input, state)
     }
