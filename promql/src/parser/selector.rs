@@ -79,8 +79,7 @@ impl Parser<'_> {
         if matches!(op, MatchOp::Re | MatchOp::Nre) {
             self.spend(super::NODES_PER_REGEX, pos)?;
         }
-        Matcher::new(op, &label, &value)
-            .map_err(|error| self.error(pos, error.to_string()))
+        Matcher::new(op, &label, &value).map_err(|error| self.error(pos, error.to_string()))
     }
 
     /// The `@` that was taken: `@ 1.5`, `@ start()`.
