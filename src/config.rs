@@ -248,6 +248,10 @@ keys! {
     log_format: LogFormat = "logfmt" ["log.format"];
 }
 
+/// The oldest time of a sample, ms: what 64 bits of nanoseconds reach, the year 1677. Line protocol
+/// cannot say an older one.
+const OLDEST_MS: i64 = i64::MIN / 1_000_000;
+
 impl Config {
     /// Permits of the write pool.
     pub(crate) fn write_permits(&self) -> usize {
@@ -268,7 +272,7 @@ impl Config {
     /// Oldest time (ms) that is kept, given the time now.
     pub(crate) fn oldest_ms(&self, now_ms: i64) -> i64 {
         match self.retention.0 {
-            0 => i64::MIN,
+            0 => OLDEST_MS,
             ms => now_ms.saturating_sub(i64::try_from(ms).unwrap_or(i64::MAX)),
         }
     }

@@ -1,1 +1,30 @@
-//! Skeleton.
+//! Black-box tests: the built server beside real peers, over HTTP.
+//!
+//! The harness links no crate of the server. It starts the binary that users run, speaks to it as
+//! senders and dashboards do, and compares with real peers where they are installed. What is not
+//! there (a peer, a corpus) is printed as `skipped: <what> (<why>)`, never passed over in silence.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `SILVERBACK_BIN` | the server to test; without it `cargo build --bin silverback` makes one |
+//! | `PEERS_DIR` | directory with `bin/prometheus`, `bin/promtool`, ...; `PATH` is searched too |
+//! | `COMPAT_CORPUS` | directory of the conformance corpora |
+//! | `COMPAT_SEED` | seed of the random tests; printed by each of them |
+//!
+//! All load is loopback and bounded; a process that a test starts ends with the test.
+
+pub mod corpus;
+pub mod exporter;
+pub mod fleet;
+pub mod golden;
+pub mod http;
+pub mod line_protocol;
+pub mod oracle;
+pub mod peers;
+pub mod process;
+pub mod promql;
+pub mod promtool;
+pub mod remote_write;
+pub mod report;
+pub mod rng;
+pub mod server;

@@ -16,7 +16,7 @@ use crate::text::cut;
 /// Seconds after which a client that was turned away should come back.
 const RETRY_AFTER: &str = "1";
 /// Longest message in an answer.
-const MAX_MESSAGE_BYTES: usize = 16 << 10;
+const MAX_MESSAGE_BYTES: usize = 1 << 10;
 
 /// Why a request is not served. Texts that clients match on are the reference implementation's.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::{Interrupt, Labels, Matcher, NamesRequest, Queryable, ReadError, Selection};
+use model::{Interrupt, Labels, Matcher, NamesRequest, Queryable, ReadError, Selection, SeriesBuf};
 
 use super::Context;
 use super::error::Failure;
@@ -165,11 +165,16 @@ pub(super) async fn series(cx: &Context, params: Params) -> Result<Reply, Failur
         let mut warnings: Vec<String> = sets.iter().flat_map(|set| set.warnings()).collect();
         let mut found: Vec<Labels> = Vec::new();
         for set in &sets {
+            let mut buf = SeriesBuf::new();
             for i in 0..set.len() {
                 if i % 1024 == 0 {
                     interrupt.check().map_err(|e| failure(e.into()))?;
                 }
-                found.push(set.labels(i).map_err(failure)?);
+                // The index tells which series exist, only their samples whether it was in range.
+                set.read(i, &mut buf).map_err(failure)?;
+                if !buf.times().is_empty() || !buf.histograms().is_empty() {
+                    found.push(set.labels(i).map_err(failure)?);
+                }
             }
         }
         if sets.len() > 1 {

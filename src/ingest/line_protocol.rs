@@ -7,7 +7,7 @@ mod mapping;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use lineproto::{Field, Lines, Precision, RawKey, timestamp_ms};
+use lineproto::{EmptyTags, Field, Lines, Precision, RawKey, timestamp_ms};
 use tsdb::Db;
 use tsdb::append::{Alias, AliasHasher, AppendBatch, AppendReport, DuplicatePolicy, Refusal};
 
@@ -175,6 +175,7 @@ fn scan<'a>(
         let (key, number, bytes) = (line.key(), line.number, line.bytes());
         origins.lines.push(LineOrigin { key, bytes, number });
         aliases.begin_line(key.bytes());
+        let before = batch.times.len();
         for field in line.fields() {
             let Some(v) = field.value.as_sample() else {
                 outcome.strings += 1;
@@ -183,6 +184,12 @@ fn scan<'a>(
             let series = batch.push_series(aliases.field(field.raw_key()));
             batch.push_sample(series, t_ms, v);
             origins.fields.push((index, *field));
+        }
+        // The key of a line with samples is checked when its series are found or made.
+        if batch.times.len() == before
+            && let Err(e) = line.series(EmptyTags::Refuse)
+        {
+            bad.push(e.number, e.line, &e.reason.to_string());
         }
         if batch.times.len() > settings.max_samples {
             return Err(IngestError::TooMany { what: "samples", limit: settings.max_samples });

@@ -11,7 +11,7 @@ use tsdb::append::{AppendBatch, AppendReport, DuplicatePolicy, MAX_REFUSALS};
 
 use super::{IngestError, MAX_KEPT, REMOTE_V1, Settings};
 
-/// Bytes of a help text that are kept (limit L27).
+/// Bytes of a help text and of a unit that are kept (limit L27).
 const MAX_HELP_BYTES: usize = 1024;
 
 /// What became of a request.
@@ -104,9 +104,12 @@ fn append(
     // The columns change hands and come back with the next request's capacity.
     std::mem::swap(&mut batch.times, &mut decoded.times);
     std::mem::swap(&mut batch.values, &mut decoded.values);
-    batch.metadata.extend(decoded.metadata.iter().map(|row| {
+    // No series can have a longer metric name.
+    let named = decoded.metadata.iter().filter(|m| m.family.len() <= settings.labels.value_bytes);
+    batch.metadata.extend(named.map(|row| {
         let help = crate::text::cut(row.help, MAX_HELP_BYTES).to_owned();
-        let metadata = MetricMetadata { kind: row.kind, help, unit: row.unit.to_owned() };
+        let unit = crate::text::cut(row.unit, MAX_HELP_BYTES).to_owned();
+        let metadata = MetricMetadata { kind: row.kind, help, unit };
         (row.family.to_owned(), metadata)
     }));
     let labels = |row: u32| -> Result<Labels, String> {

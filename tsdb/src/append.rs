@@ -106,7 +106,7 @@ pub struct AppendPolicy {
     pub duplicates: DuplicatePolicy,
     /// Rows before this time (ms) are refused as too old; `i64::MIN` where nothing is.
     pub min_time_ms: i64,
-    /// Rows after this time (ms) are refused as too far in the future.
+    /// Rows after this time (ms) are refused as too far in the future; `i64::MAX` always is.
     pub max_time_ms: i64,
     /// Durability of this request; `None` is the server's.
     pub wal_mode: Option<WalMode>,

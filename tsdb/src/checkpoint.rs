@@ -87,6 +87,7 @@ impl<'a> CheckpointWriter<'a> {
         let out = &mut self.chunks;
         put_u64(out, state.id.0);
         put_i64(out, state.logged_t);
+        put_i64(out, state.late_t);
         out.push(u8::from(state.logged.is_some()));
         if let Some(bits) = state.logged {
             out.extend_from_slice(&bits.to_le_bytes());
@@ -159,8 +160,8 @@ pub struct CheckpointReport {
     pub truncated: bool,
 }
 
-/// Reads the checkpoint at `segment` and hands its parts to `visit`. Damaged frames are skipped
-/// and counted.
+/// Reads the checkpoint at `segment` and hands its parts to `visit`, each with the sequence number
+/// of the newest record that the checkpoint covers. Damaged frames are skipped and counted.
 ///
 /// # Errors
 /// What the file system says; `InvalidData` where the header is not that of this checkpoint.
@@ -168,7 +169,7 @@ pub fn read(
     fs: &dyn Fs,
     dir: &Path,
     segment: u64,
-    mut visit: impl FnMut(Part),
+    mut visit: impl FnMut(u64, Part),
 ) -> io::Result<CheckpointReport> {
     let file = fs.open_scan(&path(dir, segment))?;
     let header = file.bytes(0, HEADER_BYTES as u64)?;
@@ -189,7 +190,7 @@ pub fn read(
         let payload = file.bytes(at, u64::from(len))?;
         at += u64::from(len);
         if crc_append(crc_append(crc(&len.to_le_bytes()), &[kind]), &payload) != sum
-            || parse_frame(kind, &payload, &mut visit).is_none()
+            || parse_frame(kind, &payload, &mut |part| visit(seq, part)).is_none()
         {
             report.damaged_frames += 1;
         } else if kind == END {
@@ -227,7 +228,7 @@ fn parse_frame(kind: u8, payload: &[u8], visit: &mut impl FnMut(Part)) -> Option
 
 fn parse_chunks(r: &mut Reader<'_>) -> Option<ChunkState> {
     let id = SeriesRef(r.u64()?);
-    let logged_t = r.i64()?;
+    let (logged_t, late_t) = (r.i64()?, r.i64()?);
     let logged = match r.u8()? {
         0 => None,
         1 => Some(r.u64_le()?),
@@ -241,5 +242,8 @@ fn parse_chunks(r: &mut Reader<'_>) -> Option<ChunkState> {
         let (times, values) = (r.bytes()?.into(), r.bytes()?.into());
         chunks.push(Arc::new(SealedChunk { mint, maxt, count, column, times, values }));
     }
-    Some(ChunkState { id, logged_t, logged, chunks })
+    Some(ChunkState { id, logged_t, late_t, logged, chunks })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The database: open, append, query, and the step functions that the owner's threads call.
 
+mod compaction;
 mod flush;
 mod open;
 mod queryable;
@@ -9,7 +10,7 @@ mod steps;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashMap;
 use model::{Account, MetricMetadata};
@@ -18,20 +19,26 @@ use parking_lot::{Mutex, RwLock};
 use crate::append::{
     AliasHasher, AppendBatch, AppendError, AppendPolicy, AppendReport, ResolveLabels,
 };
+use crate::block::BlockId;
 use crate::fs::Fs;
 use crate::head::Head;
 use crate::lock::DirLock;
-use crate::manifest::Manifest;
+use crate::manifest::{Edit, Manifest};
 use crate::options::DbOptions;
 use crate::view::Views;
 use crate::wal::{Wal, WalError, WalMode};
 
+use compaction::Compaction;
+
+pub use compaction::Quarantined;
 pub use open::{OpenError, OpenReport};
 pub use stats::{CountBy, DbStats, HeadTop};
 pub use steps::StepError;
 
 /// Most metric names with metadata (limit L27).
 const MAX_METADATA: usize = 200_000;
+/// Most databases that clients created.
+const MAX_DATABASES: usize = 10_000;
 /// Bytes of a row in flight, charged before it is logged.
 const ROW_BYTES: u64 = 64;
 /// Bytes of a row in the log, nearly: what the log is asked to have room for.
@@ -45,6 +52,23 @@ fn refused(error: &WalError) -> AppendError {
     }
 }
 
+/// Replay keeps to the limits as appends do.
+fn note_metadata(known: &mut HashMap<String, MetricMetadata>, more: &[(String, MetricMetadata)]) {
+    for (name, entry) in more {
+        if known.len() < MAX_METADATA || known.contains_key(name) {
+            known.insert(name.clone(), entry.clone());
+        }
+    }
+}
+
+fn note_databases(known: &mut BTreeSet<String>, more: &[String]) {
+    for name in more {
+        if known.len() < MAX_DATABASES {
+            known.insert(name.clone());
+        }
+    }
+}
+
 /// A database in a directory of its own. Share it in an `Arc`; every method takes `&self`.
 #[derive(Debug)]
 pub struct Db {
@@ -54,11 +78,16 @@ pub struct Db {
     head: Arc<Head>,
     wal: Wal,
     views: Views,
-    /// One flush, compaction or checkpoint at a time.
+    /// One flush, checkpoint or change of the set of blocks at a time.
     maintenance: Mutex<Maintenance>,
+    compaction: Compaction,
     metadata: RwLock<HashMap<String, MetricMetadata>>,
     databases: RwLock<BTreeSet<String>>,
-    closed: AtomicBool,
+    /// Whether the database is closed. Appends hold it shared from beginning to end, the commit
+    /// included, so that closing waits for those that began before.
+    closed: RwLock<bool>,
+    /// The wall clock when the manifest was last written before this start, ms.
+    last_seen_ms: Option<i64>,
     /// Random numbers given out.
     names_given: AtomicU64,
     _lock: DirLock,
@@ -70,6 +99,8 @@ struct Maintenance {
     manifest: Manifest,
     /// Slots of dropped series, to be freed when no query can name them.
     dropped_slots: Vec<u32>,
+    /// The checkpoint that was found damaged: it goes to the quarantine, not away.
+    damaged_checkpoint: Option<u64>,
     /// Whether chunks below the view's boundary may still be in the head.
     retired_chunks: bool,
 }
@@ -93,7 +124,8 @@ impl Db {
         policy: &AppendPolicy,
         resolve: &mut ResolveLabels<'_>,
     ) -> Result<AppendReport, AppendError> {
-        if self.closed.load(Ordering::Acquire) {
+        let closed = self.closed.read();
+        if *closed {
             return Err(AppendError::Closed);
         }
         let bytes = batch.num_rows() as u64 * ROW_BYTES;
@@ -102,8 +134,10 @@ impl Db {
             self.wal.reserve(batch.num_rows() * ROW_BYTES_IN_LOG).map_err(|e| refused(&e))?;
         let mode = policy.wal_mode.map_or(self.options.wal_mode, |m| m.min(self.options.wal_mode));
 
-        let judged = self.head.judge(batch, policy, resolve);
+        // Before the record is enqueued, so that a checkpoint behind the record has them; and before
+        // stripes are locked, for whoever lists names takes his time.
         self.note_names(batch);
+        let judged = self.head.judge(batch, policy, resolve);
         // A repeated row is acknowledged with the record that holds the row it repeats.
         let seq = if judged.record.is_empty() {
             drop(reservation);
@@ -119,6 +153,24 @@ impl Db {
         self.head.account();
         drop(charge);
         Ok(report)
+    }
+
+    /// An id that no other block has.
+    fn new_block_id(&self) -> BlockId {
+        BlockId::new(self.options.clock.now_ms(), self.random())
+    }
+
+    /// An edit that says what time it is.
+    fn edit(&self) -> Edit {
+        let now = i64::try_from(self.options.clock.now_ms()).unwrap_or(i64::MAX);
+        Edit { last_seen_ms: Some(now), ..Edit::default() }
+    }
+
+    /// The wall clock when the database was last written before this start, ms; `None` for a new
+    /// one. A clock far ahead of it may be wrong, and then nothing should be deleted by it
+    /// (reliability contract R15).
+    pub const fn last_seen_ms(&self) -> Option<i64> {
+        self.last_seen_ms
     }
 
     /// A number that no other block of this process or another gets.
@@ -137,15 +189,10 @@ impl Db {
 
     fn note_names(&self, batch: &AppendBatch) {
         if !batch.metadata.is_empty() {
-            let mut metadata = self.metadata.write();
-            for (name, entry) in &batch.metadata {
-                if metadata.len() < MAX_METADATA || metadata.contains_key(name) {
-                    metadata.insert(name.clone(), entry.clone());
-                }
-            }
+            note_metadata(&mut self.metadata.write(), &batch.metadata);
         }
         if !batch.databases.is_empty() {
-            self.databases.write().extend(batch.databases.iter().cloned());
+            note_databases(&mut self.databases.write(), &batch.databases);
         }
     }
 
@@ -171,3 +218,6 @@ impl Db {
         self.databases.read().contains(name)
     }
 }
+
+#[cfg(test)]
+mod tests;

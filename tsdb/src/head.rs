@@ -66,6 +66,8 @@ pub struct Head {
     /// Bytes per series that are not chunks, times the series; kept by hand, not measured.
     series_bytes: AtomicU64,
     mint: AtomicI64,
+    /// What `mint` will be once the collection that runs has seen every series.
+    next_mint: AtomicI64,
     maxt: AtomicI64,
     samples: AtomicU64,
     charge: Mutex<Charge>,
@@ -89,6 +91,7 @@ impl Head {
             chunk_bytes: AtomicU64::new(0),
             series_bytes: AtomicU64::new(0),
             mint: AtomicI64::new(i64::MAX),
+            next_mint: AtomicI64::new(i64::MAX),
             maxt: AtomicI64::new(i64::MIN),
             samples: AtomicU64::new(0),
             charge: Mutex::new(charge),
@@ -148,6 +151,11 @@ impl Head {
             + late.frozen.as_ref().map_or(0, |(_, b)| b.heap_bytes())
     }
 
+    /// Bytes of chunks and in-order histograms: what a flush can free.
+    pub fn chunk_bytes(&self) -> u64 {
+        self.chunk_bytes.load(Ordering::Relaxed)
+    }
+
     /// Tells the accountant what the head holds now.
     pub fn account(&self) {
         let bytes = self.heap_bytes();
@@ -205,6 +213,7 @@ impl Head {
         // Two's complement: adding a negative number wraps to the right result.
         self.chunk_bytes.fetch_add(grown.cast_unsigned(), Ordering::Relaxed);
         self.mint.fetch_min(mint, Ordering::Relaxed);
+        self.next_mint.fetch_min(mint, Ordering::Relaxed);
         self.maxt.fetch_max(maxt, Ordering::Relaxed);
         self.samples.fetch_add(rows, Ordering::Relaxed);
     }
@@ -263,8 +272,9 @@ impl Head {
     /// for [`Head::free_slots`] once no query can name them any more.
     pub fn collect_garbage(&self, boundary: i64, idle_before: i64) -> Vec<u32> {
         let late = self.late_buffers();
-        let no_late = late.iter().all(|b| b.is_empty());
-        let (mut mint, mut gone) = (i64::MAX, hashbrown::HashSet::new());
+        // From here on it takes in every row that is applied, and below what every series keeps.
+        self.next_mint.store(i64::MAX, Ordering::Relaxed);
+        let mut gone = hashbrown::HashSet::new();
         let mut slots = Vec::new();
         for number in 0..STRIPES {
             let mut stripe = self.stripes.lock(number);
@@ -275,13 +285,14 @@ impl Head {
                     p.floats.iter().map(|r| r.slot).chain(p.histograms.iter().map(|r| r.slot))
                 })
                 .collect();
-            let mut freed = 0_i64;
+            let (mut freed, mut mint) = (0_i64, i64::MAX);
             let mut dead = Vec::new();
             for (slot, series) in stripe.iter_mut(number) {
                 let before = series.heap_bytes();
                 series.drop_below(boundary, self.options.seed);
                 freed += signed(before) - signed(series.heap_bytes());
-                if series.has_late && (no_late || !has_late_rows(series.id, &late)) {
+                // Asked series by series: a late row may have come a moment ago.
+                if series.has_late && !has_late_rows(series.id, &late) {
                     series.has_late = false;
                 }
                 if series.is_empty() && series.logged_t < idle_before && !waiting.contains(&slot) {
@@ -291,6 +302,7 @@ impl Head {
                     mint = mint.min(series.first_t());
                 }
             }
+            self.next_mint.fetch_min(mint, Ordering::Relaxed);
             self.chunk_bytes.fetch_sub(freed.cast_unsigned(), Ordering::Relaxed);
             if !dead.is_empty() {
                 // The stripe stays locked: a slot must not be taken again before its series left.
@@ -306,11 +318,10 @@ impl Head {
             self.aliases.retain(|known| !gone.contains(&known.series));
             self.series_bytes.fetch_sub(gone.len() as u64 * SERIES_BYTES, Ordering::Relaxed);
         }
-        // Rows applied meanwhile are newer than what is kept, unless nothing is kept.
-        if mint < i64::MAX {
-            self.mint.fetch_max(mint, Ordering::Relaxed);
-        } else if self.bounds().1 < boundary {
-            self.mint.store(i64::MAX, Ordering::Relaxed);
+        {
+            // Rows are applied under a stripe lock: none comes between load and store.
+            let _guards = self.stripes.lock_all();
+            self.mint.store(self.next_mint.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         self.account();
         slots
@@ -332,3 +343,6 @@ fn has_late_rows(series: SeriesRef, buffers: &[Arc<LateBuffer>]) -> bool {
 fn signed(bytes: usize) -> i64 {
     i64::try_from(bytes).expect("memory is smaller than 2^63 bytes")
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ pub mod append;
 pub mod block;
 pub mod checkpoint;
 pub mod chunk;
+pub mod compact;
 pub mod db;
 pub mod encoding;
 pub mod fs;
@@ -17,6 +18,7 @@ pub mod manifest;
 pub mod options;
 pub mod postings;
 pub mod query;
+pub mod retention;
 pub mod view;
 pub mod wal;
 

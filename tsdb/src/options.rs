@@ -35,12 +35,18 @@ pub struct DbOptions {
     pub block_range_ms: i64,
     /// Most live series (limit L12).
     pub max_series: u64,
-    /// The head is flushed when it holds this many bytes, whatever times it spans.
+    /// The head is flushed when its chunks take this many bytes, whatever times they span.
     pub max_head_bytes: u64,
     /// The late buffer is flushed when it holds this many bytes.
     pub max_late_bytes: u64,
     /// A checkpoint is written when the log is longer than this.
     pub max_wal_bytes: u64,
+    /// Compaction makes no block longer than this, ms.
+    pub max_compacted_range_ms: i64,
+    /// Compaction merges no more than this many bytes of blocks into one.
+    pub max_block_bytes: u64,
+    /// Compaction leaves at least this many bytes of the disk free.
+    pub min_free_bytes: u64,
     /// Seed of the hashes and names of this process; random in production.
     pub seed: u64,
     /// The wall clock.
@@ -60,6 +66,9 @@ impl Default for DbOptions {
             max_head_bytes: 1 << 30,
             max_late_bytes: 64 << 20,
             max_wal_bytes: 256 << 20,
+            max_compacted_range_ms: 120 * DEFAULT_BLOCK_RANGE_MS,
+            max_block_bytes: 8 << 30,
+            min_free_bytes: 64 << 20,
             seed: 0x5eed_0f5e_ed0f_5eed,
             clock: Arc::new(SystemClock),
         }

@@ -126,6 +126,8 @@ pub struct WalOptions {
     /// Written bytes that are not durable at which a commit syncs whatever its mode: the
     /// records are kept in memory until then.
     pub max_unsynced_bytes: usize,
+    /// Sequence numbers continue above this one, whatever the log holds.
+    pub used_seq: u64,
     /// A number that no client can guess; tests fix it.
     pub run: u32,
 }
@@ -141,6 +143,7 @@ impl WalOptions {
             segment_bytes: 128 << 20,
             max_pending_bytes: 64 << 20,
             max_unsynced_bytes: 16 << 20,
+            used_seq: 0,
             run: u32::from_le_bytes([random[0], random[1], random[2], random[3]]),
         }
     }
@@ -231,6 +234,7 @@ impl Wal {
             repair::replay(&*fs, &quarantine, cursors, replay_from.seq, apply)?;
 
         let last_seq = report.last_seq.max(started_at.max(replay_from.seq).saturating_sub(1));
+        let last_seq = last_seq.max(options.used_seq);
         let next_index = found.keys().next_back().map_or(SegmentIndex(1), |last| last.next());
         let segments = Segments::default();
         segments.lock().extend(found.iter().map(|(index, len)| {
@@ -370,7 +374,9 @@ impl Wal {
         let mut state = self.state.lock();
         self.wait_for_writer(&mut state);
         state.check_writable()?;
-        self.lead(&mut state, Writer::cut)
+        let place = self.lead(&mut state, Writer::cut)?;
+        // Without a log the writer knows of no record.
+        Ok(if self.writes { place } else { Position { seq: state.next_seq, ..place } })
     }
 
     /// Removes the segments before `index`, oldest first; a checkpoint holds what they held.
@@ -479,8 +485,10 @@ impl Wal {
             let _abort = AbortOnPanic;
             work(&mut writer)
         });
-        state.written_seq = writer.written_seq();
-        state.durable_seq = writer.durable_seq();
+        if self.writes {
+            state.written_seq = writer.written_seq();
+            state.durable_seq = writer.durable_seq();
+        }
         state.writer_bytes = writer.pending_bytes();
         state.writer = Some(writer);
         let result = result.map_err(|error| {

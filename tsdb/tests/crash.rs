@@ -1,5 +1,5 @@
-//! The power is cut at operations of a random workload of appends, flushes, checkpoints and clean
-//! stops on a simulated disk: what was acknowledged is there afterwards, and nothing else but
+//! The power is cut at operations of a random workload of appends, flushes, compactions,
+//! checkpoints and clean stops on a simulated disk: what was acknowledged is there afterwards, and nothing else but
 //! whole batches whose outcome was not known.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -41,7 +41,15 @@ fn open(fs: &SimFs) -> Result<Db, String> {
     let fs: Arc<dyn Fs> = Arc::new(fs.clone());
     fs.create_dir(Path::new(DIR)).map_err(|e| e.to_string())?;
     let seed = PROCESSES.fetch_add(1, Ordering::Relaxed);
-    let options = DbOptions { max_wal_bytes: 4 << 10, seed, ..DbOptions::default() };
+    let options = DbOptions {
+        max_wal_bytes: 4 << 10,
+        // Windows of ten minutes, two hours and twenty: a late batch reaches back over several.
+        block_range_ms: 600_000,
+        max_compacted_range_ms: 72_000_000,
+        min_free_bytes: 0,
+        seed,
+        ..DbOptions::default()
+    };
     let (db, report) =
         Db::open(fs, Path::new(DIR), options, &mut |_| {}).map_err(|e| e.to_string())?;
     if report.orphaned_rows > 0 || !report.damaged_blocks.is_empty() {
@@ -57,12 +65,13 @@ struct Client {
     unknown: Option<Samples>,
     value: u64,
     clock: i64,
+    compactions: u64,
 }
 
 impl Client {
     /// One step of the workload; `Err` once the disk is dead.
     fn step(&mut self, db: &Db, rng: &mut Rng) -> Result<(), String> {
-        match rng.below(24) {
+        match rng.below(27) {
             0 => db.flush_all().map(drop).map_err(|e| e.to_string()),
             1 => db.flush_step().map(drop).map_err(|e| e.to_string()),
             2 | 3 => db.checkpoint_step().map(drop).map_err(|e| e.to_string()),
@@ -70,7 +79,12 @@ impl Client {
                 db.gc_step();
                 Ok(())
             }
-            n => self.append(db, n > 8, rng),
+            5..=7 => {
+                let compacted = db.compact_step().map_err(|e| e.to_string())?;
+                self.compactions += u64::from(compacted);
+                Ok(())
+            }
+            n => self.append(db, n > 11, rng),
         }
     }
 
@@ -183,8 +197,9 @@ fn cut(seed: u64, at: u64, policy: CrashPolicy, sabotage: impl Fn(&SimFs)) -> Re
 
 fn operations(seed: u64) -> u64 {
     let fs = SimFs::new(seed);
-    run(&fs, seed, 60);
-    assert!(!fs.is_dead());
+    let client = run(&fs, seed, 60);
+    println!("seed {seed}: {} compactions", client.compactions);
+    assert!(client.compactions > 0 && !fs.is_dead());
     fs.ops()
 }
 

@@ -1,4 +1,5 @@
-//! Random appends, flushes, checkpoints, collections and restarts against a map of samples.
+//! Random appends of floats and histograms, flushes, compactions, checkpoints, collections and
+//! restarts against a map of samples.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,13 +8,23 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use model::{Labels, MatchOp, Matcher, Queryable, Selection, SeriesBuf};
+use model::{
+    CounterResetHint, FloatHistogram, HistogramValue, IntHistogram, Labels, MatchOp, Matcher,
+    Queryable, Selection, SeriesBuf, Span,
+};
 use proptest::prelude::*;
 use tsdb::append::{AppendBatch, AppendPolicy, DuplicatePolicy, MAX_REFUSALS};
 use tsdb::fs::std::StdFs;
 use tsdb::{Db, DbOptions};
 
-type Model = BTreeMap<Labels, BTreeMap<i64, u64>>;
+/// A sample's value; floats by their bits.
+#[derive(Debug, Clone, PartialEq)]
+enum Value {
+    Float(u64),
+    Histogram(HistogramValue),
+}
+
+type Model = BTreeMap<Labels, BTreeMap<i64, Value>>;
 
 const HOUR: i64 = 3_600_000;
 
@@ -29,7 +40,14 @@ fn open(dir: &Path) -> Db {
     // Every process has a seed of its own; block names depend on it.
     static PROCESSES: AtomicU64 = AtomicU64::new(1);
     let seed = PROCESSES.fetch_add(1, Ordering::Relaxed);
-    let options = DbOptions { max_wal_bytes: 1 << 10, seed, ..DbOptions::default() };
+    let options = DbOptions {
+        max_wal_bytes: 1 << 10,
+        // Windows of five minutes, an hour and ten hours: many of each in a day.
+        block_range_ms: HOUR / 12,
+        max_compacted_range_ms: 10 * HOUR,
+        seed,
+        ..DbOptions::default()
+    };
     let (db, report) = Db::open(Arc::new(StdFs), dir, options, &mut |_| {}).unwrap();
     assert!(report.damaged_blocks.is_empty() && report.damaged_regions == 0, "{report:?}");
     assert_eq!(report.orphaned_rows, 0);
@@ -39,9 +57,11 @@ fn open(dir: &Path) -> Db {
 #[derive(Debug, Clone)]
 enum Op {
     /// Rows: series, time, value.
-    Append(Vec<(u8, i64, u64)>, bool),
+    Append(Vec<(u8, i64, Value)>, bool),
     Flush,
     FlushAll,
+    /// As many steps as there are to do, or one.
+    Compact(bool),
     Checkpoint,
     Collect,
     /// Drop without closing, as a crash of the process.
@@ -50,13 +70,55 @@ enum Op {
     Read(i64, i64),
 }
 
-fn value() -> impl Strategy<Value = u64> {
+fn float() -> impl Strategy<Value = u64> {
     prop_oneof![
         (0..5_u32).prop_map(|v| f64::from(v).to_bits()),
         any::<u64>(),
         Just(model::STALE_NAN),
         Just((-0.0_f64).to_bits()),
     ]
+}
+
+fn histogram() -> impl Strategy<Value = HistogramValue> {
+    (0..4_u64, 1..4_u32, any::<bool>()).prop_map(|(n, buckets, float)| {
+        let spans = vec![Span { offset: 2, length: buckets }];
+        let each = u32::try_from(n).unwrap();
+        if float {
+            HistogramValue::Float(Arc::new(FloatHistogram {
+                hint: CounterResetHint::Unknown,
+                schema: 3,
+                zero_threshold: 0.25,
+                zero_count: 0.0,
+                count: f64::from(each * buckets),
+                sum: f64::from(each),
+                positive_spans: spans,
+                negative_spans: vec![],
+                positive_buckets: vec![f64::from(each); buckets as usize],
+                negative_buckets: vec![],
+                custom_values: vec![],
+            }))
+        } else {
+            let mut deltas = vec![0; buckets as usize];
+            deltas[0] = i64::from(each);
+            HistogramValue::Int(Arc::new(IntHistogram {
+                hint: CounterResetHint::Unknown,
+                schema: 3,
+                zero_threshold: 0.25,
+                zero_count: 0,
+                count: n * u64::from(buckets),
+                sum: f64::from(each),
+                positive_spans: spans,
+                negative_spans: vec![],
+                positive_deltas: deltas,
+                negative_deltas: vec![],
+                custom_values: vec![],
+            }))
+        }
+    })
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    prop_oneof![4 => float().prop_map(Value::Float), 1 => histogram().prop_map(Value::Histogram)]
 }
 
 fn time() -> impl Strategy<Value = i64> {
@@ -69,10 +131,12 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(rows, overwrite)| Op::Append(rows, overwrite)),
         // A scrape: all series at one time that moves on.
         6 => (0..80_i64, any::<u64>()).prop_map(|(i, v)| {
-            Op::Append((0..9).map(|s| (s, i * HOUR / 4, v.wrapping_add(u64::from(s)))).collect(), false)
+            let value = |s: u8| Value::Float(v.wrapping_add(u64::from(s)));
+            Op::Append((0..9).map(|s| (s, i * HOUR / 4, value(s))).collect(), false)
         }),
         2 => Just(Op::Flush),
-        1 => Just(Op::FlushAll),
+        2 => Just(Op::FlushAll),
+        2 => any::<bool>().prop_map(Op::Compact),
         1 => Just(Op::Checkpoint),
         2 => Just(Op::Collect),
         1 => Just(Op::Crash),
@@ -82,12 +146,18 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 /// Appends to both; the model keeps what the report does not refuse.
-fn append(db: &Db, model: &mut Model, rows: &[(u8, i64, u64)], overwrite: bool) {
+fn append(db: &Db, model: &mut Model, rows: &[(u8, i64, Value)], overwrite: bool) {
+    // Floats come before histograms in a batch.
+    let mut rows = rows.to_vec();
+    rows.sort_by_key(|(.., value)| matches!(value, Value::Histogram(_)));
     let mut batch = AppendBatch::default();
     let hasher = db.alias_hasher();
-    for (s, t, v) in rows {
+    for (s, t, v) in &rows {
         let series = batch.push_series(hasher.hash(0, &[*s]));
-        batch.push_sample(series, *t, f64::from_bits(*v));
+        match v {
+            Value::Float(bits) => batch.push_sample(series, *t, f64::from_bits(*bits)),
+            Value::Histogram(h) => batch.histograms.push((series, *t, h.clone())),
+        }
     }
     let policy = AppendPolicy {
         duplicates: if overwrite { DuplicatePolicy::Overwrite } else { DuplicatePolicy::Refuse },
@@ -97,21 +167,21 @@ fn append(db: &Db, model: &mut Model, rows: &[(u8, i64, u64)], overwrite: bool) 
     };
     let report = db.append(&batch, &policy, &mut |i| Ok(labels(rows[i as usize].0))).unwrap();
     let refused: Vec<u32> = report.refusals.iter().map(|(i, _)| *i).collect();
+    assert_eq!(report.refused, refused.len() as u64);
+    assert_eq!(report.stored + report.refused, rows.len() as u64);
     for (i, (s, t, v)) in (0..).zip(rows) {
-        let samples = model.entry(labels(*s)).or_default();
+        let samples = model.entry(labels(s)).or_default();
         if refused.contains(&i) {
             // Only a contradiction at the newest time is refused, and only without overwriting.
-            let newest = samples.last_key_value().map(|(t, v)| (*t, *v));
+            let newest = samples.last_key_value();
             assert!(
-                !overwrite && newest.is_some_and(|(nt, nv)| nt == *t && nv != *v),
+                !overwrite && newest.is_some_and(|(nt, nv)| *nt == t && *nv != v),
                 "{report:?}"
             );
         } else {
-            samples.insert(*t, *v);
+            samples.insert(t, v);
         }
     }
-    assert_eq!(report.refused, refused.len() as u64);
-    assert_eq!(report.stored + report.refused, rows.len() as u64);
 }
 
 fn read(db: &Db, matchers: Vec<Matcher>, mint: i64, maxt: i64) -> Model {
@@ -122,10 +192,12 @@ fn read(db: &Db, matchers: Vec<Matcher>, mint: i64, maxt: i64) -> Model {
         let labels = set.labels(i).unwrap();
         assert!(last.as_ref() < Some(&labels), "sorted, each once");
         set.read(i, &mut buf).unwrap();
-        let samples: BTreeMap<i64, u64> =
-            buf.times().iter().copied().zip(buf.values().iter().map(|v| v.to_bits())).collect();
-        assert_eq!(samples.len(), buf.times().len(), "no time twice");
-        assert!(buf.times().is_sorted());
+        assert!(buf.times().is_sorted() && buf.histograms().is_sorted_by_key(|(t, _)| *t));
+        let floats = buf.times().iter().zip(buf.values());
+        let mut samples: BTreeMap<i64, Value> =
+            floats.map(|(t, v)| (*t, Value::Float(v.to_bits()))).collect();
+        samples.extend(buf.histograms().iter().map(|(t, h)| (*t, Value::Histogram(h.clone()))));
+        assert_eq!(samples.len(), buf.times().len() + buf.histograms().len(), "no time twice");
         if !samples.is_empty() {
             out.insert(labels.clone(), samples);
         }
@@ -134,12 +206,22 @@ fn read(db: &Db, matchers: Vec<Matcher>, mint: i64, maxt: i64) -> Model {
     out
 }
 
+/// Compacts until there is nothing left to do.
+fn compact(db: &Db) {
+    for _ in 0..200 {
+        if !db.compact_step().unwrap() {
+            return;
+        }
+    }
+    panic!("compaction does not end: {:?}", db.stats());
+}
+
 fn clip(model: &Model, keep: impl Fn(&Labels) -> bool, mint: i64, maxt: i64) -> Model {
     model
         .iter()
         .filter(|(l, _)| keep(l))
-        .map(|(l, s)| (l.clone(), s.range(mint..=maxt).map(|(t, v)| (*t, *v)).collect()))
-        .filter(|(_, s): &(Labels, BTreeMap<i64, u64>)| !s.is_empty())
+        .map(|(l, s)| (l.clone(), s.range(mint..=maxt).map(|(t, v)| (*t, v.clone())).collect()))
+        .filter(|(_, s): &(Labels, BTreeMap<i64, Value>)| !s.is_empty())
         .collect()
 }
 
@@ -156,6 +238,8 @@ proptest! {
                 Op::Append(rows, overwrite) => append(&db, &mut model, &rows, overwrite),
                 Op::Flush => { db.flush_step().unwrap(); }
                 Op::FlushAll => { db.flush_all().unwrap(); }
+                Op::Compact(false) => { db.compact_step().unwrap(); }
+                Op::Compact(true) => compact(&db),
                 Op::Checkpoint => { db.checkpoint_step().unwrap(); }
                 Op::Collect => { db.gc_step(); }
                 Op::Crash => {

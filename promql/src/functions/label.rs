@@ -1,6 +1,6 @@
 //! `label_replace`, `label_join` and the labels of `absent` (contract 3.11).
 
-use model::{Labels, LabelsBuilder, MatchOp, Matcher, NAME_LABEL};
+use model::{Labels, LabelsBuilder, MatchOp, Matcher, NAME_LABEL, Regex};
 
 /// A `label_replace` with its arguments checked.
 #[derive(Debug, Clone)]
@@ -8,7 +8,7 @@ pub struct LabelReplace {
     dst: String,
     template: String,
     src: String,
-    regex: regex::Regex,
+    regex: Regex,
 }
 
 impl LabelReplace {
@@ -18,9 +18,7 @@ impl LabelReplace {
     /// The text of the execution error where the expression or the label name is not valid.
     pub fn new(dst: &str, template: &str, src: &str, expression: &str) -> Result<Self, String> {
         let bad = || format!("invalid regular expression in label_replace(): {expression}");
-        // Checks the limits on expressions; this one is needed with its groups.
-        model::Regex::anchored(expression).map_err(|_| bad())?;
-        let regex = regex::Regex::new(&format!("^(?s:{expression})$")).map_err(|_| bad())?;
+        let regex = Regex::wrapped(expression).map_err(|_| bad())?;
         if dst.is_empty() {
             return Err(format!("invalid destination label name in label_replace(): {dst}"));
         }
@@ -29,9 +27,9 @@ impl LabelReplace {
 
     /// The new labels, or `None` where the expression does not match and nothing changes.
     pub fn apply(&self, labels: &Labels) -> Option<Labels> {
-        let groups = self.regex.captures(labels.get(&self.src))?;
+        let value = self.regex.captures_expand(labels.get(&self.src), &self.template)?;
         let mut builder = LabelsBuilder::new(labels);
-        builder.set(&self.dst, &expand(&self.template, &self.regex, &groups));
+        builder.set(&self.dst, &value);
         Some(builder.build())
     }
 
@@ -39,53 +37,6 @@ impl LabelReplace {
     pub fn sets_name(&self) -> bool {
         self.dst == NAME_LABEL
     }
-}
-
-/// `template` with `$1`, `$name`, `${1}` and `${name}` replaced as Go's `Regexp.Expand` does: a name
-/// is as long as it can be, unknown groups are empty, `$$` is a dollar, and a dollar before anything
-/// else stays.
-fn expand(template: &str, regex: &regex::Regex, groups: &regex::Captures<'_>) -> String {
-    let mut out = String::new();
-    let mut rest = template;
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        if let Some(after) = rest.strip_prefix('$') {
-            out.push('$');
-            rest = after;
-        } else if let Some((name, after)) = group_name(rest) {
-            out.push_str(group(name, regex, groups));
-            rest = after;
-        } else {
-            out.push('$');
-        }
-    }
-    out.push_str(rest);
-    out
-}
-
-/// The name at the beginning of `text`, with or without braces, and what follows it.
-fn group_name(text: &str) -> Option<(&str, &str)> {
-    let braced = text.strip_prefix('{');
-    let body = braced.unwrap_or(text);
-    let end = body.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(body.len());
-    let (name, after) = body.split_at(end);
-    if name.is_empty() {
-        return None;
-    }
-    Some((name, if braced.is_some() { after.strip_prefix('}')? } else { after }))
-}
-
-fn group<'t>(name: &str, regex: &regex::Regex, groups: &regex::Captures<'t>) -> &'t str {
-    let number =
-        name.bytes().all(|c| c.is_ascii_digit()) && (name == "0" || !name.starts_with('0'));
-    let found = if number {
-        name.parse().ok().and_then(|i| groups.get(i))
-    } else {
-        let at = regex.capture_names().position(|n| n == Some(name));
-        at.and_then(|i| groups.get(i))
-    };
-    found.map_or("", |m| m.as_str())
 }
 
 /// A `label_join` with its arguments checked.

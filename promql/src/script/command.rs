@@ -1,7 +1,7 @@
 //! From text to commands: blocks, load lines and expectations (contract 4.1, 4.2).
 
 use model::Labels;
-use regex::Regex;
+use model::Regex;
 
 use super::ScriptError;
 use super::series::{self, Item, SeriesLine};
@@ -284,7 +284,7 @@ fn take_word(rest: &mut &str) -> String {
 }
 
 fn regex(text: &str) -> Result<Pattern, String> {
-    Regex::new(text.trim()).map(Pattern::Regex).map_err(|e| e.to_string())
+    Regex::unanchored(text.trim()).map(Pattern::Regex).map_err(|e| e.to_string())
 }
 
 fn pattern(rest: &str) -> Result<Pattern, String> {

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | a live block | named by the manifest | opened; quarantined if damaged |
 //! | no directory for a live block | lost | the caller reports it; the rest works |
-//! | a block that is not live | published, but the manifest was not written; or taken out of it | moved to quarantine |
+//! | a block that is not live | published, but the manifest was not written; or taken out of it | moved to quarantine; deleted if live blocks were made of it, or it of live blocks |
 //! | `<id>.tmp` | a block that was not finished | removed |
 //! | `<id>.deleting` | a block that was being deleted | removed |
 //! | anything else | not ours | left alone |
@@ -67,6 +67,21 @@ pub fn delete(fs: &dyn Fs, parent: &Path, id: BlockId) -> io::Result<()> {
     fs.rename(&parent.join(id.to_string()), &parent.join(&name))?;
     fs.sync_dir(parent)?;
     remove(fs, parent, &name)
+}
+
+/// Deletes what is left of a block whose deletion may have begun.
+///
+/// # Errors
+/// What the system says.
+pub fn delete_rest(fs: &dyn Fs, parent: &Path, id: BlockId) -> io::Result<()> {
+    let name = format!("{id}{DELETING_SUFFIX}");
+    if fs.exists(&parent.join(id.to_string()))? {
+        delete(fs, parent, id)
+    } else if fs.exists(&parent.join(&name))? {
+        remove(fs, parent, &name)
+    } else {
+        Ok(())
+    }
 }
 
 /// Removes a directory of files.

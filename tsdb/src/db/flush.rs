@@ -6,7 +6,7 @@ use model::{Labels, SeriesBuf};
 
 use super::steps::StepError;
 use super::{Db, Maintenance};
-use crate::block::{Block, BlockId, BlockMeta, BlockSource, BlockWriter, directory};
+use crate::block::{Block, BlockId, BlockMeta, BlockSource, BlockWriter};
 use crate::head::late::{LateBuffer, LateValue};
 use crate::head::read::read_late;
 use crate::manifest::Edit;
@@ -43,7 +43,7 @@ impl Db {
             boundary: Some(boundary),
             add: block.iter().map(|b| b.id()).collect(),
             max_series_ref: Some(self.head.next_ref()),
-            ..Edit::default()
+            ..self.edit()
         })?;
         let flushed = block.is_some();
         self.publish(boundary, block);
@@ -65,7 +65,7 @@ impl Db {
             late_seq: Some(seq),
             add: block.iter().map(|b| b.id()).collect(),
             max_series_ref: Some(self.head.next_ref()),
-            ..Edit::default()
+            ..self.edit()
         })?;
         let flushed = block.is_some();
         self.publish(self.views.load().boundary, block);
@@ -99,9 +99,9 @@ impl Db {
     }
 
     /// Waits until everything logged up to `seq` is durable and visible.
-    fn settle(&self, seq: u64) -> Result<(), StepError> {
+    pub(super) fn settle(&self, seq: u64) -> Result<(), StepError> {
         self.wal.commit(seq, WalMode::EveryWrite)?;
-        self.head.apply(u16::MAX, self.wal.durable_seq().max(self.wal.written_seq()));
+        self.head.apply(u16::MAX, self.visible_seq(self.options.wal_mode));
         Ok(())
     }
 
@@ -123,7 +123,7 @@ impl Db {
             let order = index.in_order(index.all());
             order.into_iter().map(|s| (s, index.series(s))).collect::<Vec<_>>()
         };
-        let id = BlockId::new(self.options.clock.now_ms(), self.random());
+        let id = self.new_block_id();
         let meta = BlockMeta {
             late_seq: if source == BlockSource::Late { last_seq } else { 0 },
             last_seq,
@@ -156,19 +156,23 @@ impl Db {
         self.views.publish(View { boundary: view.boundary, blocks: view.blocks.clone() });
     }
 
-    /// Takes blocks out of the view and of the disk: the manifest first.
-    pub(super) fn remove_blocks(
+    /// Puts `add` in the place of `remove` in the manifest and in the view; the directories of
+    /// `remove` may then go.
+    pub(super) fn replace_blocks(
         &self,
         maintenance: &mut Maintenance,
-        gone: &[BlockId],
+        add: &[Arc<Block>],
+        remove: &[BlockId],
     ) -> Result<(), StepError> {
-        maintenance.manifest.append(&Edit { remove: gone.to_vec(), ..Edit::default() })?;
+        maintenance.manifest.append(&Edit {
+            add: add.iter().map(|b| b.id()).collect(),
+            remove: remove.to_vec(),
+            ..self.edit()
+        })?;
         let view = self.views.load();
-        let blocks = view.blocks.iter().filter(|b| !gone.contains(&b.id())).cloned().collect();
+        let stay = view.blocks.iter().filter(|b| !remove.contains(&b.id()));
+        let blocks = stay.chain(add).cloned().collect();
         self.views.publish(View { boundary: view.boundary, blocks });
-        for id in gone {
-            directory::delete(&*self.fs, &self.dir, *id)?;
-        }
         Ok(())
     }
 }

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
 
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
-use super::{Db, Maintenance};
+use super::compaction::Compaction;
+use super::{Db, Maintenance, note_databases, note_metadata};
 use crate::block::directory::{self, Found};
-use crate::block::{Block, BlockError, BlockId};
+use crate::block::{Block, BlockError, BlockId, BlockMeta, META_FILE};
 use crate::checkpoint::{self, CheckpointReport, Part};
 use crate::fs::Fs;
 use crate::head::restore::Replay;
@@ -51,7 +52,8 @@ pub struct OpenReport {
     pub replayed_rows: u64,
     /// Rows whose series definition was lost.
     pub orphaned_rows: u64,
-    /// Damaged regions of the log and the checkpoint, whose bytes are in `quarantine/`.
+    /// Damaged regions of the log, whose bytes are in `quarantine/`, and of the checkpoint, which
+    /// goes there when the next one replaces it.
     pub damaged_regions: u64,
 }
 
@@ -91,22 +93,28 @@ impl Db {
         let head = Arc::new(Head::new(head_options, state.boundary, state.max_series_ref + 1));
         let mut names = Names::default();
         let mut replay = Replay::behind(state.late_seq);
-        let mut seq = 0;
+        let (mut seq, mut damaged_checkpoint) = (0, None);
         if let Some(segment) = state.checkpoint {
-            let found = read_checkpoint(&*fs, dir, segment, &mut |part| match part {
+            let found = read_checkpoint(&*fs, dir, segment, &mut |seq, part| match part {
                 Part::Record(record) => {
                     names.take(&record);
-                    // Its late rows are not in any block: they were written when it was.
-                    head.replay(u64::MAX, &record, &mut replay);
+                    // Its late rows are in no block, unless a flush came after it and took them
+                    // together with rows of later records: then the block knows better.
+                    head.replay(seq.saturating_add(1), &record, &mut replay);
                 }
                 Part::Chunks(state) => head.restore(state, &mut replay),
             })?;
             seq = found.seq;
-            report.damaged_regions += found.damaged_frames + u64::from(found.truncated);
+            let damaged_regions = found.damaged_frames + u64::from(found.truncated);
+            damaged_checkpoint = Some(segment).filter(|_| damaged_regions > 0);
+            report.damaged_regions += damaged_regions;
         }
         let segment = state.checkpoint.and_then(|segment| u32::try_from(segment).ok());
         let from = Position { segment: SegmentIndex(segment.unwrap_or(1)), seq: seq + 1 };
-        let wal_options = WalOptions { mode: options.wal_mode, ..WalOptions::new(dir) };
+        // Where checkpoint and log are lost, records must not get numbers that the manifest calls
+        // flushed: replay would skip their late rows.
+        let wal_options =
+            WalOptions { mode: options.wal_mode, used_seq: state.late_seq, ..WalOptions::new(dir) };
         let (wal, wal_report) =
             Wal::open(Arc::clone(&fs), wal_options, from, &mut |seq, record| {
                 names.take(&record);
@@ -119,7 +127,12 @@ impl Db {
         (report.replayed_rows, report.orphaned_rows) = (replay.rows, replay.orphans);
 
         let view = View { boundary: state.boundary, blocks };
-        let maintenance = Maintenance { manifest, dropped_slots: Vec::new(), retired_chunks: true };
+        let maintenance = Maintenance {
+            manifest,
+            dropped_slots: Vec::new(),
+            damaged_checkpoint,
+            retired_chunks: true,
+        };
         let db = Self {
             fs,
             dir: dir.to_owned(),
@@ -128,9 +141,11 @@ impl Db {
             wal,
             views: Views::new(view),
             maintenance: Mutex::new(maintenance),
+            compaction: Compaction::default(),
+            last_seen_ms: Some(state.last_seen_ms).filter(|ms| *ms > i64::MIN),
             metadata: RwLock::new(names.metadata),
             databases: RwLock::new(names.databases),
-            closed: AtomicBool::new(false),
+            closed: RwLock::new(false),
             names_given: AtomicU64::new(0),
             _lock: lock,
         };
@@ -147,8 +162,8 @@ struct Names {
 
 impl Names {
     fn take(&mut self, record: &Record) {
-        self.metadata.extend(record.metadata.iter().cloned());
-        self.databases.extend(record.databases.iter().cloned());
+        note_metadata(&mut self.metadata, &record.metadata);
+        note_databases(&mut self.databases, &record.databases);
     }
 }
 
@@ -158,7 +173,7 @@ fn read_checkpoint(
     fs: &dyn Fs,
     dir: &Path,
     segment: u64,
-    visit: &mut dyn FnMut(Part),
+    visit: &mut dyn FnMut(u64, Part),
 ) -> io::Result<CheckpointReport> {
     let wal = dir.join("wal");
     match checkpoint::read(fs, &wal, segment, visit) {
@@ -182,7 +197,7 @@ fn open_blocks(
     report: &mut OpenReport,
 ) -> io::Result<Vec<Arc<Block>>> {
     let aside = dir.join("quarantine");
-    let mut blocks = Vec::new();
+    let (mut blocks, mut not_live) = (Vec::new(), Vec::new());
     for found in directory::compare(&fs.read_dir(dir)?, live) {
         match found {
             Found::Live(id) => match Block::open(fs, &dir.join(id.to_string())) {
@@ -194,10 +209,32 @@ fn open_blocks(
                 Err(why) => report.damaged_blocks.push(format!("block {id} is left out: {why}")),
             },
             Found::Missing(id) => report.damaged_blocks.push(format!("block {id} is missing")),
-            Found::NotLive(id) => directory::quarantine(fs, dir, id, &aside)?,
+            Found::NotLive(id) => not_live.push(id),
             Found::Rest(name) => directory::remove(fs, dir, &name)?,
             Found::Foreign(_) => {}
         }
     }
+    // Behind the live ones, because a parent may only go when its children could be opened.
+    let all_well = report.damaged_blocks.is_empty();
+    for id in not_live {
+        if all_well && is_superfluous(fs, dir, id, &blocks) {
+            directory::delete(fs, dir, id)?;
+        } else {
+            directory::quarantine(fs, dir, id, &aside)?;
+        }
+    }
     Ok(blocks)
+}
+
+/// Whether all samples of the block `id`, which is not live, are in live ones: a compaction was
+/// interrupted before it deleted this input, or before the manifest named this output.
+fn is_superfluous(fs: &dyn Fs, dir: &Path, id: BlockId, live: &[Arc<Block>]) -> bool {
+    if live.iter().any(|b| b.meta().parents.contains(&id)) {
+        return true;
+    }
+    let Ok(meta) = BlockMeta::read(fs, &dir.join(id.to_string()).join(META_FILE)) else {
+        return false;
+    };
+    let is_live = |id: &BlockId| live.iter().any(|b| b.id() == *id);
+    !meta.parents.is_empty() && meta.parents.iter().all(is_live)
 }

@@ -48,6 +48,8 @@ impl Db {
         request: &NamesRequest,
         mut list: impl FnMut(&Names<'_>) -> Result<Vec<String>, ReadError>,
     ) -> Result<Vec<String>, ReadError> {
+        // In this order, as in `sources`.
+        let late = self.head.late_buffers();
         let view = self.views.load();
         let mut out = BTreeSet::new();
         for block in &view.blocks {
@@ -56,7 +58,6 @@ impl Db {
                 out.extend(list(&Names::Block(block))?);
             }
         }
-        let late = self.head.late_buffers();
         let (first, last) = self.head.bounds();
         let overlaps = first <= request.maxt && last >= request.mint;
         if overlaps || late.iter().any(|b| b.overlaps(request.mint, request.maxt)) {

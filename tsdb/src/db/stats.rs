@@ -1,5 +1,7 @@
 //! Numbers about a database.
 
+use std::sync::atomic::Ordering;
+
 use super::Db;
 
 /// What `/metrics` and `status/tsdb` show.
@@ -33,6 +35,14 @@ pub struct DbStats {
     pub block_samples: u64,
     /// In-order samples below this are in blocks, ms.
     pub boundary_ms: i64,
+    /// Compactions since the start.
+    pub compactions: u64,
+    /// Compactions that failed since the start.
+    pub compactions_failed: u64,
+    /// Bytes of the blocks that compactions wrote since the start.
+    pub compaction_bytes_written: u64,
+    /// Blocks that were found damaged and moved to quarantine since the start.
+    pub quarantined_blocks: u64,
 }
 
 /// A name and how much it has.
@@ -75,6 +85,10 @@ impl Db {
             block_bytes: view.blocks.iter().map(|b| b.disk_bytes()).sum(),
             block_samples: view.blocks.iter().map(|b| b.meta().num_samples).sum(),
             boundary_ms: view.boundary,
+            compactions: self.compaction.done.load(Ordering::Relaxed),
+            compactions_failed: self.compaction.failed.load(Ordering::Relaxed),
+            compaction_bytes_written: self.compaction.bytes_written.load(Ordering::Relaxed),
+            quarantined_blocks: self.quarantined_blocks().len() as u64,
         }
     }
 

@@ -2,7 +2,6 @@
 //! work, if there is any, and says whether it did.
 
 use std::io;
-use std::sync::atomic::Ordering;
 
 use super::{Db, Maintenance};
 use crate::append::AppendError;
@@ -16,6 +15,8 @@ use crate::wal::record::{HistogramRow, Record};
 
 /// Series in one record of a checkpoint.
 const CHECKPOINT_BATCH: usize = 1024;
+/// Names or histograms in one record of a checkpoint: a frame takes 16 KiB of each.
+const CHECKPOINT_BIG_ROWS: usize = 4096;
 
 /// Why a step failed; what it had written is removed or ignored, and the next call tries again.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,24 @@ pub enum StepError {
     /// Reading back what is to be written.
     #[error("{0}")]
     Read(#[from] model::ReadError),
+    /// The disk has no room for what is to be written.
+    #[error("{needed} bytes of disk needed, {free} free")]
+    NoSpace {
+        /// What it takes, and what must stay free.
+        needed: u64,
+        /// What there is.
+        free: u64,
+    },
+    /// A compaction made more or fewer samples than it should; its inputs stay.
+    #[error("{samples_in} samples in, {samples_out} out, {duplicates} duplicates")]
+    Lost {
+        /// Samples of the inputs.
+        samples_in: u64,
+        /// Samples of the outputs.
+        samples_out: u64,
+        /// Samples that another one beat.
+        duplicates: u64,
+    },
 }
 
 impl Db {
@@ -72,10 +91,11 @@ impl Db {
         let (mint, maxt) = self.head.bounds();
         let range = self.options.block_range_ms;
         if mint <= maxt {
-            let bytes = self.head.heap_bytes();
+            // Not what series take besides: no flush frees that, and every step would write a block.
+            let bytes = self.head.chunk_bytes();
             let due = if bytes > self.options.max_head_bytes || pressed && bytes > 64 << 20 {
                 // The newest minute stays: scrapes that are still on their way are in order then.
-                Some(maxt - 60_000)
+                Some(maxt.saturating_sub(60_000))
             } else if maxt.saturating_sub(mint) > range + range / 2 {
                 Some((maxt - range / 2).div_euclid(range) * range)
             } else {
@@ -103,7 +123,9 @@ impl Db {
     }
 
     fn flush_everything(&self, maintenance: &mut Maintenance) -> Result<bool, StepError> {
-        let late = self.flush_late(maintenance)?;
+        // The second time for what came after a buffer that an earlier attempt left frozen.
+        let mut late = self.flush_late(maintenance)?;
+        late |= self.flush_late(maintenance)?;
         let (mint, maxt) = self.head.bounds();
         let in_order = mint <= maxt && self.flush_below(maintenance, maxt.saturating_add(1))?;
         Ok(late || in_order)
@@ -141,29 +163,16 @@ impl Db {
         true
     }
 
-    /// Drops blocks that end before `min_time_ms`. Returns how many.
-    ///
-    /// # Errors
-    /// [`StepError`].
-    pub fn retention_step(&self, min_time_ms: i64) -> Result<usize, StepError> {
-        let mut maintenance = self.maintenance.lock();
-        let view = self.views.load();
-        let gone: Vec<_> =
-            view.blocks.iter().filter(|b| b.meta().maxt < min_time_ms).map(|b| b.id()).collect();
-        if !gone.is_empty() {
-            self.remove_blocks(&mut maintenance, &gone)?;
-        }
-        Ok(gone.len())
-    }
-
-    /// Ends the database: what is in memory goes to blocks, the log is left empty. Appends fail
-    /// from the moment of the call.
+    /// Ends the database: what is in memory goes to blocks, the log is left empty. Appends that
+    /// run are waited for, later ones fail.
     ///
     /// # Errors
     /// [`StepError`]; everything acknowledged is then still in the log.
     pub fn close(&self) -> Result<(), StepError> {
-        self.closed.store(true, Ordering::Release);
+        *self.closed.write() = true;
         let mut maintenance = self.maintenance.lock();
+        // Rows that wait since a failed commit count, too.
+        self.settle(self.wal.last_seq())?;
         self.flush_everything(&mut maintenance)?;
         self.write_checkpoint(&mut maintenance, Keep::Names)?;
         Ok(self.wal.close()?)
@@ -171,7 +180,11 @@ impl Db {
 
     /// Cuts the log and writes what the head holds now, so that the segments before the cut can
     /// go.
-    fn write_checkpoint(&self, maintenance: &mut Maintenance, keep: Keep) -> Result<(), StepError> {
+    pub(super) fn write_checkpoint(
+        &self,
+        maintenance: &mut Maintenance,
+        keep: Keep,
+    ) -> Result<(), StepError> {
         // What was enqueued before the cut is durable now, and its rows wait in stripes that are
         // locked until they do: applying takes each lock, so it finds them.
         let place = self.wal.cut()?;
@@ -183,22 +196,38 @@ impl Db {
         if keep == Keep::Series {
             self.checkpoint_series(&mut writer)?;
         }
-        let names = Record {
-            metadata: self.metadata(None),
-            databases: self.databases(),
-            ..Record::default()
-        };
-        if !names.is_empty() {
-            writer.record(&names)?;
+        for names in self.metadata(None).chunks(CHECKPOINT_BIG_ROWS) {
+            writer.record(&Record { metadata: names.to_vec(), ..Record::default() })?;
         }
+        for names in self.databases().chunks(CHECKPOINT_BIG_ROWS) {
+            writer.record(&Record { databases: names.to_vec(), ..Record::default() })?;
+        }
+        // It may hold rows and newest times of records behind the cut. Were it durable before
+        // them, a power cut could leave half a batch, or a series that takes a lost row for known.
+        self.wal.sync()?;
         writer.finish()?;
         maintenance.manifest.append(&Edit {
             checkpoint: Some(segment),
             max_series_ref: Some(self.head.next_ref()),
-            ..Edit::default()
+            ..self.edit()
         })?;
         self.wal.remove_before(place.segment)?;
+        if let Some(damaged) = maintenance.damaged_checkpoint {
+            self.keep_checkpoint(damaged)?;
+            maintenance.damaged_checkpoint = None;
+        }
         remove_other_checkpoints(&*self.fs, &dir, segment)?;
+        Ok(())
+    }
+
+    /// Moves a damaged checkpoint to the quarantine, if it is not there yet.
+    fn keep_checkpoint(&self, segment: u64) -> io::Result<()> {
+        let from = crate::checkpoint::path(&self.dir.join("wal"), segment);
+        let aside = self.dir.join("quarantine");
+        if self.fs.exists(&from)? {
+            self.fs.rename(&from, &aside.join(format!("{segment:010}.ckpt")))?;
+            self.fs.sync_dir(&aside)?;
+        }
         Ok(())
     }
 
@@ -218,7 +247,9 @@ impl Db {
             let mut record = Record::default();
             for (series, t, value) in buffer.iter() {
                 record.push_late(series, t, value);
-                if record.late.refs.len() == 1 << 16 {
+                if record.late.refs.len() == 1 << 16
+                    || record.histograms.len() == CHECKPOINT_BIG_ROWS
+                {
                     writer.record(&std::mem::take(&mut record))?;
                 }
             }
@@ -230,7 +261,7 @@ impl Db {
 
 /// What a checkpoint keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Keep {
+pub(super) enum Keep {
     /// All series: records behind it may name them.
     Series,
     /// Metadata and database names: nothing comes behind it.
@@ -239,6 +270,7 @@ enum Keep {
 
 fn write_batch(writer: &mut CheckpointWriter<'_>, batch: Vec<SeriesState>) -> io::Result<()> {
     let mut record = Record::default();
+    let mut histograms = Vec::new();
     let mut chunks = Vec::with_capacity(batch.len());
     for state in batch {
         let rows = state.histograms.into_iter().map(|(t_ms, value)| HistogramRow {
@@ -247,11 +279,12 @@ fn write_batch(writer: &mut CheckpointWriter<'_>, batch: Vec<SeriesState>) -> io
             late: false,
             value,
         });
-        record.histograms.extend(rows);
+        histograms.extend(rows);
         record.series.push((state.id, state.labels));
         chunks.push(ChunkState {
             id: state.id,
             logged_t: state.logged_t,
+            late_t: state.late_t,
             logged: state.logged.float_bits(),
             chunks: state.chunks,
         });
@@ -260,6 +293,9 @@ fn write_batch(writer: &mut CheckpointWriter<'_>, batch: Vec<SeriesState>) -> io
         return Ok(());
     }
     writer.record(&record)?;
+    for rows in histograms.chunks(CHECKPOINT_BIG_ROWS) {
+        writer.record(&Record { histograms: rows.to_vec(), ..Record::default() })?;
+    }
     chunks.iter().try_for_each(|state| writer.chunks(state))
 }
 

@@ -328,7 +328,9 @@ fn is_there(guards: &Guards<'_>, known: Known) -> bool {
 }
 
 fn out_of_bounds(t: i64, policy: &AppendPolicy) -> Option<Refusal> {
-    if t > policy.max_time_ms {
+    // Bounds are inclusive and a flush boundary is one more than the newest time, so the last
+    // millisecond of all cannot be stored.
+    if t > policy.max_time_ms || t == i64::MAX {
         Some(Refusal::TooFarInFuture)
     } else if t < policy.min_time_ms {
         Some(Refusal::TooOld)

@@ -43,7 +43,7 @@ struct Order {
     rank: Vec<u32>,
     /// Slots in label order.
     sorted: Vec<u32>,
-    /// Slots that were added since.
+    /// Slots that were added since; some may be gone again, or stand here twice.
     added: Vec<u32>,
     /// Whether slots were removed since.
     removed: bool,
@@ -148,9 +148,7 @@ impl HeadIndex {
             }
         }
         self.all.remove(slot);
-        let order = self.order.get_mut();
-        order.removed = true;
-        order.added.retain(|s| *s != slot);
+        self.order.get_mut().removed = true;
     }
 
     /// Frees the slot of an unlinked series for another one.
@@ -215,6 +213,7 @@ impl HeadIndex {
             return;
         }
         let mut added = std::mem::take(&mut order.added);
+        added.retain(|slot| self.all.contains(*slot));
         if order.sorted.len() < added.len() {
             // Mostly new: sorting by label texts that are decoded once is the quicker way.
             added.clear();
@@ -224,6 +223,7 @@ impl HeadIndex {
             order.sorted = keyed.into_iter().map(|(_, slot)| slot).collect();
         } else {
             added.sort_by(|a, b| self.compare(*a, *b));
+            added.dedup();
             // A slot that was freed and taken again is among the added; it leaves its old place.
             let fresh: RoaringBitmap = added.iter().copied().collect();
             let old = std::mem::take(&mut order.sorted);

@@ -22,7 +22,9 @@ pub struct SeriesState {
     pub labels: Labels,
     /// Time of the newest logged row.
     pub logged_t: i64,
-    /// Value of that row.
+    /// Newest time of a row that was late when logged.
+    pub late_t: i64,
+    /// Value of the newest logged row.
     pub logged: Logged,
     /// In-order chunks, the open one sealed as it stands.
     pub chunks: Vec<Arc<SealedChunk>>,
@@ -37,7 +39,9 @@ pub struct ChunkState {
     pub id: SeriesRef,
     /// Time of the newest logged row.
     pub logged_t: i64,
-    /// Bits of that row's value, where it is a float.
+    /// Newest time of a row that was late when logged.
+    pub late_t: i64,
+    /// Bits of the newest logged row's value, where it is a float.
     pub logged: Option<u64>,
     /// In-order chunks, oldest first.
     pub chunks: Vec<Arc<SealedChunk>>,
@@ -76,6 +80,7 @@ impl Head {
                         id: s.id,
                         labels: index.labels(slot),
                         logged_t: s.logged_t,
+                        late_t: s.late_t,
                         logged: s.logged.clone(),
                         chunks,
                         histograms: s.histograms[from..].to_vec(),
@@ -93,7 +98,9 @@ impl Head {
         let series = stripe.get_mut(slot).expect("replay_series made it");
         let bytes: usize = state.chunks.iter().map(|c| sealed_bytes(c)).sum();
         let rows = state.chunks.iter().map(|c| u64::from(c.count)).sum::<u64>();
-        if state.logged_t >= series.logged_t {
+        series.late_t = series.late_t.max(state.late_t);
+        // A histogram at this time was replayed from the record before and is no float.
+        if state.logged_t > series.logged_t || state.logged.is_some() {
             series.logged_t = state.logged_t;
             series.logged = state.logged.map_or(Logged::Nothing, Logged::Float);
         }
@@ -127,18 +134,17 @@ impl Head {
             self.replay_series(*id, labels, replay);
         }
         self.replay_in_order(&record.in_order, replay);
-        if seq > replay.flushed_late_seq {
-            self.replay_late(&record.late, replay);
-        }
+        let flushed = seq <= replay.flushed_late_seq;
+        self.replay_late(&record.late, flushed, replay);
         let boundary = self.boundary();
         for row in &record.histograms {
             let Some(slot) = replay.find(row.series) else { continue };
             let mut stripe = self.stripes.lock(stripe_of(slot));
             let series = stripe.get_mut(slot).expect("replayed series have a place");
             if row.late {
-                if seq > replay.flushed_late_seq {
+                series.late_t = series.late_t.max(row.t_ms);
+                if !flushed {
                     series.has_late = true;
-                    series.late_t = series.late_t.max(row.t_ms);
                     let value = LateValue::Histogram(row.value.clone());
                     self.late.read().active.insert(series.id, row.t_ms, value);
                 }
@@ -172,15 +178,18 @@ impl Head {
         }
     }
 
-    fn replay_late(&self, rows: &Rows, replay: &mut Replay) {
+    /// Late rows that are `flushed` still say what their series has logged.
+    fn replay_late(&self, rows: &Rows, flushed: bool, replay: &mut Replay) {
         let late = Arc::clone(&self.late.read().active);
         for ((id, &t), &v) in rows.refs.iter().zip(&rows.times).zip(&rows.values) {
             let Some(slot) = replay.find(*id) else { continue };
             let mut stripe = self.stripes.lock(stripe_of(slot));
             let series = stripe.get_mut(slot).expect("replayed series have a place");
-            series.has_late = true;
             series.late_t = series.late_t.max(t);
-            late.insert(series.id, t, LateValue::Float(v.to_bits()));
+            if !flushed {
+                series.has_late = true;
+                late.insert(series.id, t, LateValue::Float(v.to_bits()));
+            }
             if t == series.logged_t {
                 series.logged = Logged::Float(v.to_bits());
             }
@@ -190,7 +199,7 @@ impl Head {
 
     /// Ends replay: references that were seen are not given out again.
     pub fn end_replay(&self, replay: &Replay) {
-        self.next_ref.fetch_max(replay.highest + 1, Ordering::Relaxed);
+        self.next_ref.fetch_max(replay.highest.saturating_add(1), Ordering::Relaxed);
         self.account();
     }
 }
@@ -202,6 +211,8 @@ impl Replay {
     }
 
     fn find(&mut self, id: SeriesRef) -> Option<u32> {
+        // An orphan's reference is not given out again either.
+        self.highest = self.highest.max(id.0);
         let slot = self.slots.get(&id).copied();
         self.orphans += u64::from(slot.is_none());
         slot

@@ -86,7 +86,9 @@ impl Series {
     #[inline]
     pub fn standing(&self, t: i64, boundary: i64, equal: impl FnOnce(&Logged) -> bool) -> Standing {
         if t > self.logged_t {
-            return if t >= boundary { Standing::InOrder } else { Standing::Late };
+            // A late row can be newer than the boundary after a restart that lowered it.
+            let in_order = t >= boundary && t > self.late_t;
+            return if in_order { Standing::InOrder } else { Standing::Late };
         }
         if t < self.logged_t || matches!(self.logged, Logged::Nothing) {
             return Standing::Late;

@@ -17,7 +17,8 @@ pub struct Part<'a> {
 /// Reads the samples of `parts`, which are the same series, in `[mint, maxt]` into `buf`.
 ///
 /// Sources whose times do not overlap, the common case, are read one after the other straight into
-/// `buf`; others are merged sample by sample.
+/// `buf`; others are merged sample by sample. Returns how many samples were beaten by another one at
+/// the same time.
 ///
 /// # Errors
 /// [`ReadError`] of any source.
@@ -26,14 +27,14 @@ pub fn read(
     mint: i64,
     maxt: i64,
     buf: &mut SeriesBuf,
-) -> Result<(), ReadError> {
+) -> Result<u64, ReadError> {
     parts.sort_by_key(|p| p.source.bounds());
     let apart = parts.windows(2).all(|w| w[0].source.bounds().1 < w[1].source.bounds().0);
     let late: Vec<(i64, LateValue)> =
         parts.iter().flat_map(|p| p.source.late(p.series, mint, maxt)).collect();
     buf.begin();
     let read = if apart && late.is_empty() {
-        parts.iter().try_for_each(|p| p.source.read(p.series, mint, maxt, buf))
+        parts.iter().try_for_each(|p| p.source.read(p.series, mint, maxt, buf)).map(|()| 0)
     } else {
         merge(parts, late, mint, maxt, buf)
     };
@@ -50,7 +51,7 @@ fn merge(
     mint: i64,
     maxt: i64,
     buf: &mut SeriesBuf,
-) -> Result<(), ReadError> {
+) -> Result<u64, ReadError> {
     parts.sort_by_key(|p| p.source.late_seq());
     let mut samples: Vec<(i64, LateValue)> = Vec::new();
     let mut scratch = SeriesBuf::new();
@@ -64,7 +65,9 @@ fn merge(
         samples.extend(histograms.map(|(t, h)| (t, LateValue::Histogram(h))));
     }
     samples.extend(late);
+    let before = samples.len();
     keep_last(&mut samples);
+    let beaten = before - samples.len();
     let mut floats = Vec::with_capacity(samples.len());
     for (t, value) in samples {
         match value {
@@ -73,7 +76,7 @@ fn merge(
         }
     }
     buf.push_unshared(floats);
-    Ok(())
+    Ok(beaten as u64)
 }
 
 /// Sorts by time; of equal times the last one in the list stays.

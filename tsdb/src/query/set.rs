@@ -101,7 +101,7 @@ impl SeriesSet for MergedSet {
                 series: *series as usize,
             })
             .collect();
-        merge::read(&mut parts, self.mint, self.maxt, buf)
+        merge::read(&mut parts, self.mint, self.maxt, buf).map(drop)
     }
 
     fn estimate(&self) -> Estimate {

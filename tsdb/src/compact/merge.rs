@@ -1,0 +1,74 @@
+//! Reads several blocks as one, series by series in label order.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use model::{Interrupt, Labels, ReadError, SeriesBuf};
+
+use super::plan::Window;
+use crate::block::{Block, BlockWriter};
+use crate::db::StepError;
+use crate::query::Source;
+use crate::query::block_source::BlockSource;
+use crate::query::merge::{self, Part};
+
+/// Series after which decoded pages are forgotten: nobody reads them a second time.
+const SERIES_PER_CACHE: usize = 4096;
+/// Series after which the interrupt is polled.
+const SERIES_PER_POLL: usize = 64;
+
+/// Adds the samples of `blocks` inside `window` to `writer`; where several blocks have the same (series,
+/// time), the highest rank wins. Returns how many samples lost.
+///
+/// Memory: the samples of one series, and of each block a page of its index.
+///
+/// # Errors
+/// [`StepError::Read`] where a block is damaged or the interrupt fired, [`StepError::Block`] where
+/// the writer fails.
+pub(crate) fn merge_into(
+    blocks: &[Arc<Block>],
+    window: Window,
+    writer: &mut BlockWriter,
+    interrupt: &dyn Interrupt,
+) -> Result<u64, StepError> {
+    let select = |block: &Arc<Block>| BlockSource::select(Arc::clone(block), &[]);
+    let sources = blocks.iter().map(select).collect::<Result<Vec<_>, _>>()?;
+    let mut next = BinaryHeap::new();
+    for (n, source) in sources.iter().enumerate() {
+        push(&mut next, source, n, 0)?;
+    }
+    let (mut buf, mut duplicates, mut num_series) = (SeriesBuf::new(), 0, 0_usize);
+    let mut parts: Vec<Part<'_>> = Vec::new();
+    while let Some(Reverse((labels, n, series))) = next.pop() {
+        if num_series.is_multiple_of(SERIES_PER_POLL) {
+            interrupt.check().map_err(ReadError::from)?;
+        }
+        num_series += 1;
+        parts.clear();
+        let mut at = Some((n, series));
+        while let Some((n, series)) = at {
+            parts.push(Part { source: &sources[n], series });
+            push(&mut next, &sources[n], n, series + 1)?;
+            let same = next.peek().is_some_and(|Reverse((other, ..))| *other == labels);
+            at = if same { next.pop().map(|Reverse((_, n, series))| (n, series)) } else { None };
+        }
+        duplicates += merge::read(&mut parts, window.mint, window.maxt, &mut buf)?;
+        writer.add_series(&labels, buf.times(), buf.values(), buf.histograms())?;
+        if num_series.is_multiple_of(SERIES_PER_CACHE) {
+            for block in blocks {
+                block.drop_caches();
+            }
+        }
+    }
+    Ok(duplicates)
+}
+
+type Next = BinaryHeap<Reverse<(Labels, usize, usize)>>;
+
+fn push(next: &mut Next, source: &BlockSource, n: usize, series: usize) -> Result<(), ReadError> {
+    if series < source.len() {
+        next.push(Reverse((source.labels(series)?, n, series)));
+    }
+    Ok(())
+}

@@ -1,0 +1,292 @@
+//! The steps that change the set of blocks: compaction and retention.
+//!
+//! A compaction reads and writes without the flush lock, which it takes only to put its outputs in
+//! the place of its inputs; so it stops neither flushes nor checkpoints. What a flush adds
+//! meanwhile cannot make the plan wrong: a new late block beats everything, and a new in-order one
+//! holds no time that an in-order input holds. What retention takes away meanwhile voids it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use model::{Account, Interrupt, Interrupted, ReadError};
+use parking_lot::{Mutex, RwLock};
+
+use super::Db;
+use super::steps::StepError;
+use crate::block::{Block, BlockError, BlockId, directory};
+use crate::compact::write::{self, Job};
+use crate::compact::{Candidate, Plan, Rules, plan};
+use crate::retention;
+
+/// Memory of an input while it is read: pages, columns and samples of one series.
+const INPUT_BYTES: u64 = 4 << 20;
+/// Pause after the first failure; each further one doubles it.
+const FIRST_PAUSE_MS: u64 = 10_000;
+/// Longest pause.
+const MAX_PAUSE_MS: u64 = 600_000;
+
+/// What compactions keep.
+#[derive(Debug, Default)]
+pub(super) struct Compaction {
+    /// One compaction at a time; locked before the flush lock.
+    state: Mutex<State>,
+    stopped: AtomicBool,
+    pub(super) done: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) bytes_written: AtomicU64,
+    quarantined: RwLock<Vec<Quarantined>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Blocks of which something may be on disk, and that the manifest should not name.
+    leftovers: Vec<BlockId>,
+    /// Failures since the last success, and when the last one was.
+    failures: u32,
+    failed_at_ms: u64,
+}
+
+impl State {
+    /// Whether it is too early to try again. A clock that was set back does not make it longer.
+    fn rests(&self, now_ms: u64) -> bool {
+        let doublings = self.failures.saturating_sub(1).min(16);
+        let pause = (FIRST_PAUSE_MS << doublings).min(MAX_PAUSE_MS);
+        self.failures > 0 && now_ms.checked_sub(self.failed_at_ms).is_some_and(|t| t < pause)
+    }
+}
+
+/// A block that was found damaged; its samples are missing from answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Its id, and the name of its directory in `quarantine/`.
+    pub id: BlockId,
+    /// First time of its samples, ms.
+    pub mint: i64,
+    /// Last time of its samples, ms, inclusive.
+    pub maxt: i64,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// Ends a compaction when the database is closed.
+struct Stop<'a>(&'a Db);
+
+impl Interrupt for Stop<'_> {
+    fn check(&self) -> Result<(), Interrupted> {
+        if self.0.may_compact() { Ok(()) } else { Err(Interrupted::Canceled) }
+    }
+}
+
+impl Db {
+    /// Carries out one piece of compaction, if there is any to do. Returns whether it did.
+    ///
+    /// After a failure it rests for a while, longer each time. A damaged input is moved to
+    /// quarantine, see [`Db::quarantined_blocks`]. [`Db::close`] and [`Db::stop_compaction`] end it
+    /// early.
+    ///
+    /// # Errors
+    /// [`StepError`]; the inputs then stay as they are.
+    pub fn compact_step(&self) -> Result<bool, StepError> {
+        let mut state = self.compaction.state.lock();
+        let now_ms = self.options.clock.now_ms();
+        if !self.may_compact() || state.rests(now_ms) {
+            return Ok(false);
+        }
+        let result = self.compact(&mut state, now_ms);
+        match &result {
+            Ok(_) => state.failures = 0,
+            Err(StepError::Read(ReadError::Interrupted(_))) => return Ok(false),
+            Err(_) => {
+                self.compaction.failed.fetch_add(1, Ordering::Relaxed);
+                state.failures = state.failures.saturating_add(1);
+                state.failed_at_ms = now_ms;
+            }
+        }
+        result
+    }
+
+    /// Ends a running compaction soon, and lets none begin any more: for an owner that is about to
+    /// wait for its maintenance threads.
+    pub fn stop_compaction(&self) {
+        self.compaction.stopped.store(true, Ordering::Release);
+    }
+
+    /// Blocks that were found damaged since the start.
+    pub fn quarantined_blocks(&self) -> Vec<Quarantined> {
+        self.compaction.quarantined.read().clone()
+    }
+
+    /// Drops blocks that end before `min_time_ms`, but for those that beat a block that stays.
+    /// Returns how many.
+    ///
+    /// # Errors
+    /// [`StepError`].
+    pub fn retention_step(&self, min_time_ms: i64) -> Result<usize, StepError> {
+        self.drop_blocks(|blocks| retention::by_time(blocks, min_time_ms))
+    }
+
+    /// Drops the oldest blocks until blocks and log have at most `max_bytes` together, or no block
+    /// is left. Returns how many.
+    ///
+    /// # Errors
+    /// [`StepError`].
+    pub fn retention_size_step(&self, max_bytes: u64) -> Result<usize, StepError> {
+        let max_bytes = max_bytes.saturating_sub(self.wal.size_bytes());
+        self.drop_blocks(|blocks| retention::by_size(blocks, max_bytes))
+    }
+
+    fn drop_blocks(
+        &self,
+        choose: impl Fn(&[Candidate]) -> Vec<BlockId>,
+    ) -> Result<usize, StepError> {
+        let mut maintenance = self.maintenance.lock();
+        let gone = choose(&self.candidates());
+        if !gone.is_empty() {
+            self.replace_blocks(&mut maintenance, &[], &gone)?;
+        }
+        for id in &gone {
+            directory::delete(&*self.fs, &self.dir, *id)?;
+        }
+        Ok(gone.len())
+    }
+
+    fn may_compact(&self) -> bool {
+        !*self.closed.read() && !self.compaction.stopped.load(Ordering::Acquire)
+    }
+
+    fn candidates(&self) -> Vec<Candidate> {
+        let view = self.views.load();
+        view.blocks.iter().map(|b| Candidate::new(b.meta(), b.disk_bytes())).collect()
+    }
+
+    fn compact(&self, state: &mut State, now_ms: u64) -> Result<bool, StepError> {
+        self.remove_leftovers(state)?;
+        let options = &self.options;
+        let rules = Rules::new(
+            options.block_range_ms,
+            options.max_compacted_range_ms,
+            options.max_block_bytes,
+        );
+        // The view is not held while blocks are written: it would keep retired memory alive.
+        let (blocks, boundary) = (self.candidates(), self.views.load().boundary);
+        let Some(plan) = plan(&blocks, boundary, &rules, now_ms) else { return Ok(false) };
+        let inputs = plan.inputs();
+        let inputs_bytes =
+            blocks.iter().filter(|b| inputs.contains(&b.id)).map(|b| b.bytes).sum::<u64>();
+        self.check_space(inputs_bytes)?;
+        let charge = options.memory.charge(Account::Compaction, inputs.len() as u64 * INPUT_BYTES);
+        let charge = charge.map_err(ReadError::from)?;
+        let written = self.write_blocks(&plan);
+        drop(charge);
+        match written {
+            Ok(outputs) => self.publish_compaction(state, inputs, &outputs),
+            Err(error) => self.quarantine_damaged(inputs, error),
+        }
+    }
+
+    fn write_blocks(&self, plan: &Plan) -> Result<Vec<Arc<Block>>, StepError> {
+        let job = Job {
+            fs: &self.fs,
+            dir: &self.dir,
+            inputs: plan.inputs(),
+            interrupt: &Stop(self),
+            new_id: &|| self.new_block_id(),
+        };
+        write::run(&job, plan)
+    }
+
+    /// Reliability contract R12: outputs are hardly ever larger than the inputs.
+    fn check_space(&self, inputs_bytes: u64) -> Result<(), StepError> {
+        let free = self.fs.space(&self.dir)?.free;
+        let needed = inputs_bytes
+            .saturating_add(inputs_bytes / 10)
+            .saturating_add(self.options.min_free_bytes);
+        if free < needed { Err(StepError::NoSpace { needed, free }) } else { Ok(()) }
+    }
+
+    /// Puts the outputs in the place of the inputs, unless these are gone by now or the database is
+    /// being closed. Returns whether it did.
+    fn publish_compaction(
+        &self,
+        state: &mut State,
+        inputs: &[BlockId],
+        outputs: &[Arc<Block>],
+    ) -> Result<bool, StepError> {
+        let mut maintenance = self.maintenance.lock();
+        let view = self.views.load();
+        let is_live = |id: &BlockId| view.blocks.iter().any(|b| b.id() == *id);
+        let published = if self.may_compact() && inputs.iter().all(is_live) {
+            self.replace_blocks(&mut maintenance, outputs, inputs).map(|()| true)
+        } else {
+            Ok(false)
+        };
+        drop(view);
+        drop(maintenance);
+        let counts = &self.compaction;
+        match &published {
+            Ok(true) => {
+                counts.done.fetch_add(1, Ordering::Relaxed);
+                let bytes = outputs.iter().map(|b| b.disk_bytes()).sum();
+                counts.bytes_written.fetch_add(bytes, Ordering::Relaxed);
+                state.leftovers.extend(inputs);
+            }
+            // After a failed write the manifest may name either: it is written anew before these go.
+            Ok(false) | Err(_) => state.leftovers.extend(outputs.iter().map(|b| b.id())),
+        }
+        if let (Ok(_), Err(error)) = (&published, self.delete_leftovers(state)) {
+            // The compaction is done all the same, and the next one tries again.
+            tracing::warn!(%error, "compacted blocks could not be deleted");
+        }
+        published
+    }
+
+    /// Removes what earlier compactions could not remove.
+    fn remove_leftovers(&self, state: &mut State) -> Result<(), StepError> {
+        if state.leftovers.is_empty() {
+            return Ok(());
+        }
+        self.maintenance.lock().manifest.append(&self.edit())?;
+        self.delete_leftovers(state)
+    }
+
+    fn delete_leftovers(&self, state: &mut State) -> Result<(), StepError> {
+        while let Some(id) = state.leftovers.last() {
+            directory::delete_rest(&*self.fs, &self.dir, *id)?;
+            state.leftovers.pop();
+        }
+        Ok(())
+    }
+
+    /// After a compaction failed with `error`: takes its damaged inputs out of the way, so that it does
+    /// not fail for ever.
+    fn quarantine_damaged(&self, inputs: &[BlockId], error: StepError) -> Result<bool, StepError> {
+        let is_damage = matches!(
+            error,
+            StepError::Read(ReadError::Corrupt(_)) | StepError::Block(BlockError::Corrupt { .. })
+        );
+        let mut found = false;
+        for id in inputs.iter().filter(|_| is_damage) {
+            let view = self.views.load();
+            let Some(block) = view.blocks.iter().find(|b| b.id() == *id) else { continue };
+            if let Err(why @ BlockError::Corrupt { .. }) = block.verify() {
+                self.quarantine(block, &why)?;
+                found = true;
+            }
+        }
+        if found { Ok(true) } else { Err(error) }
+    }
+
+    fn quarantine(&self, block: &Block, why: &BlockError) -> Result<(), StepError> {
+        let id = block.id();
+        let mut maintenance = self.maintenance.lock();
+        if !self.views.load().blocks.iter().any(|b| b.id() == id) {
+            return Ok(());
+        }
+        tracing::error!(block = %id, %why, "damaged block moved to quarantine");
+        self.replace_blocks(&mut maintenance, &[], &[id])?;
+        let (mint, maxt) = (block.meta().mint, block.meta().maxt);
+        let entry = Quarantined { id, mint, maxt, why: why.to_string() };
+        self.compaction.quarantined.write().push(entry);
+        Ok(directory::quarantine(&*self.fs, &self.dir, id, &self.dir.join("quarantine"))?)
+    }
+}
