@@ -90,8 +90,6 @@ pub(crate) struct WriteCounters {
     pub(crate) refused: AtomicU64,
     /// Rows of a kind that is not stored: exemplars, strings.
     pub(crate) exemplars_dropped: AtomicU64,
-    /// Native histograms that are not stored.
-    pub(crate) histograms_dropped: AtomicU64,
     /// String fields that are not stored.
     pub(crate) strings_dropped: AtomicU64,
     /// `__name__` tags that the metric name overruled.

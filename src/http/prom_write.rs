@@ -105,7 +105,6 @@ fn count(cx: &Context, outcome: &Outcome) {
     add(&counters.refused, outcome.report.refused);
     add(&counters.bytes, outcome.bytes);
     add(&counters.exemplars_dropped, outcome.exemplars);
-    add(&counters.histograms_dropped, outcome.histograms);
     if outcome.report.refused > 0 && cx.app.logs.allow("refused") {
         tracing::warn!(
             refused = outcome.report.refused,
@@ -113,8 +112,5 @@ fn count(cx: &Context, outcome: &Outcome) {
             first = outcome.refused.lines().next(),
             "remote write rows refused"
         );
-    }
-    if outcome.histograms > 0 && cx.app.logs.allow("histograms") {
-        tracing::warn!(histograms = outcome.histograms, "native histograms are not stored yet");
     }
 }

@@ -4,9 +4,10 @@
 use std::cell::RefCell;
 
 use model::{Labels, MetricMetadata};
+use remote::histogram::{HistogramError, admit};
 use remote::v1::{self, WriteBatch};
 use tsdb::Db;
-use tsdb::append::{AppendBatch, AppendReport, DuplicatePolicy};
+use tsdb::append::{AppendBatch, AppendReport, DuplicatePolicy, MAX_REFUSALS};
 
 use super::{IngestError, MAX_KEPT, REMOTE_V1, Settings};
 
@@ -18,8 +19,6 @@ const MAX_HELP_BYTES: usize = 1024;
 pub(crate) struct Outcome {
     /// What storage says.
     pub(crate) report: AppendReport,
-    /// Native histograms, which are not stored.
-    pub(crate) histograms: u64,
     /// Exemplars, which are not stored.
     pub(crate) exemplars: u64,
     /// Bytes of the message.
@@ -101,12 +100,7 @@ fn append(
     settings: &Settings,
     batch: &mut AppendBatch,
 ) -> Result<Outcome, IngestError> {
-    batch.clear();
-    let hasher = db.alias_hasher();
-    for row in &decoded.series {
-        let series = batch.push_series(hasher.hash(REMOTE_V1, decoded.raw_labels(row)));
-        batch.sample_series.extend(row.samples().map(|_| series));
-    }
+    let Filled { rows, bad } = fill(batch, db, decoded);
     // The columns change hands and come back with the next request's capacity.
     std::mem::swap(&mut batch.times, &mut decoded.times);
     std::mem::swap(&mut batch.values, &mut decoded.values);
@@ -118,34 +112,98 @@ fn append(
         let metadata = MetricMetadata { kind: row.kind, help, unit };
         (row.family.to_owned(), metadata)
     }));
-    let labels = |series: u32| -> Result<Labels, String> {
-        let row = decoded.series.get(series as usize).ok_or("no such series in the request")?;
+    let labels = |row: u32| -> Result<Labels, String> {
+        let row = decoded.series.get(row as usize).ok_or("no such series in the request")?;
         v1::parse_labels(decoded.raw_labels(row), &settings.labels).map_err(|e| e.to_string())
     };
+    // Storage counts the series of its batch, the texts those of the request.
+    let row_of = |series: u32| rows.get(series as usize).copied().unwrap_or(u32::MAX);
     let policy = settings.policy(DuplicatePolicy::Refuse);
-    let report = db.append(batch, &policy, &mut |series| labels(series))?;
+    let mut report = db.append(batch, &policy, &mut |series| labels(row_of(series)))?;
+    report.refused += bad.count;
+    let bad = bad.first.into_iter().map(|(row, e)| (row, e.to_string()));
+    let refused = report.refusals.iter().map(|(series, why)| (row_of(*series), why.to_string()));
+    let lines: Vec<_> = bad.chain(refused).take(MAX_REFUSALS).collect();
     Ok(Outcome {
-        refused: refused(&report, labels),
+        refused: refused_text(&report, &lines, labels),
         report,
-        histograms: decoded.histograms.len() as u64,
         exemplars: decoded.num_exemplars as u64,
         bytes: 0,
     })
 }
 
+/// Histograms that break a rule.
+#[derive(Default)]
+struct Bad {
+    count: u64,
+    /// The first ones, each with the index of its series in the request.
+    first: Vec<(u32, HistogramError)>,
+}
+
+/// What [`fill`] says beside the batch.
+struct Filled {
+    /// The index in the request of each series of the batch.
+    rows: Vec<u32>,
+    bad: Bad,
+}
+
+/// Moves series and histograms of the request to `batch`. A series without a row that may be
+/// stored, such as one of exemplars, is left out: it must not come into being.
+fn fill(batch: &mut AppendBatch, db: &Db, decoded: &mut WriteBatch<'_>) -> Filled {
+    batch.clear();
+    let hasher = db.alias_hasher();
+    let mut filled = Filled { rows: Vec::with_capacity(decoded.series.len()), bad: Bad::default() };
+    // Taken, because admitting consumes; given back below for its capacity.
+    let mut all = std::mem::take(&mut decoded.histograms);
+    let mut histograms = all.drain(..).peekable();
+    for (row, series) in (0..).zip(&decoded.series) {
+        let mut index = None;
+        let mut index_in = |batch: &mut AppendBatch| {
+            *index.get_or_insert_with(|| {
+                filled.rows.push(row);
+                batch.push_series(hasher.hash(REMOTE_V1, decoded.raw_labels(series)))
+            })
+        };
+        if !series.samples().is_empty() {
+            let series_index = index_in(batch);
+            batch.sample_series.extend(series.samples().map(|_| series_index));
+        }
+        while let Some(histogram) = histograms.next_if(|h| h.series == row) {
+            match admit(histogram.value) {
+                Ok(value) => {
+                    let series_index = index_in(batch);
+                    batch.histograms.push((series_index, histogram.t_ms, value));
+                }
+                Err(e) => {
+                    filled.bad.count += 1;
+                    if filled.bad.first.len() < MAX_REFUSALS {
+                        filled.bad.first.push((row, e));
+                    }
+                }
+            }
+        }
+    }
+    drop(histograms);
+    decoded.histograms = all;
+    filled
+}
+
 /// The bare text for one row, as Prometheus answers it; the first rows with their series and a
 /// count for several.
-fn refused(report: &AppendReport, labels: impl Fn(u32) -> Result<Labels, String>) -> String {
-    if let (1, [(_, refusal)]) = (report.refused, &report.refusals[..]) {
-        return refusal.to_string();
+fn refused_text(
+    report: &AppendReport,
+    lines: &[(u32, String)],
+    labels: impl Fn(u32) -> Result<Labels, String>,
+) -> String {
+    if let (1, [(_, why)]) = (report.refused, lines) {
+        return why.clone();
     }
-    let mut lines: Vec<String> = report
-        .refusals
+    let mut lines: Vec<String> = lines
         .iter()
-        .map(|(series, refusal)| match labels(*series) {
-            Ok(labels) => format!("{refusal} for series {labels}"),
+        .map(|(row, why)| match labels(*row) {
+            Ok(labels) => format!("{why} for series {labels}"),
             // The text says already which labels are wrong.
-            Err(_) => refusal.to_string(),
+            Err(_) => why.clone(),
         })
         .collect();
     if report.refused > 0 {

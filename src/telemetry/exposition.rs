@@ -157,7 +157,7 @@ fn requests(app: &App, out: &mut Text) {
 
 fn writes(app: &App, out: &mut Text) {
     type Pick = fn(&WriteCounters) -> &AtomicU64;
-    let counters: [(&str, &str, Pick); 9] = [
+    let counters: [(&str, &str, Pick); 8] = [
         ("silverback_samples_appended_total", "Samples stored.", |c| &c.samples),
         (
             "silverback_samples_late_total",
@@ -167,9 +167,6 @@ fn writes(app: &App, out: &mut Text) {
         ("silverback_samples_refused_total", "Samples refused.", |c| &c.refused),
         ("silverback_exemplars_dropped_total", "Exemplars that were not stored.", |c| {
             &c.exemplars_dropped
-        }),
-        ("silverback_histograms_dropped_total", "Native histograms that were not stored.", |c| {
-            &c.histograms_dropped
         }),
         ("silverback_strings_dropped_total", "String fields that were not stored.", |c| {
             &c.strings_dropped

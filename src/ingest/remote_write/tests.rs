@@ -36,7 +36,25 @@ fn varint(mut n: u64) -> Vec<u8> {
 }
 
 fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> Vec<u8> {
+    series_of(labels, samples, &[])
+}
+
+/// A histogram with one positive bucket, 0.5 to 1, of `count` observations out of `total`.
+fn histogram(t_ms: i64, count: u8, total: u8) -> Vec<u8> {
+    let sum = f64::from(total).to_le_bytes();
+    let mut out = [vec![8, total, 25], sum.to_vec(), vec![32, 0]].concat();
+    out.extend(field(11, &[16, 1]));
+    out.extend([12 << 3, count * 2]);
+    out.extend([15 << 3]);
+    out.extend(varint(t_ms.cast_unsigned()));
+    out
+}
+
+fn series_of(labels: &[(&str, &str)], samples: &[(i64, f64)], histograms: &[Vec<u8>]) -> Vec<u8> {
     let mut out = Vec::new();
+    for histogram in histograms {
+        out.extend(field(4, histogram));
+    }
     for (name, value) in labels {
         let label = [field(1, name.as_bytes()), field(2, value.as_bytes())].concat();
         out.extend(field(1, &label));
@@ -62,7 +80,7 @@ fn count(db: &Db, name: &str) -> usize {
     (0..set.len())
         .map(|i| {
             set.read(i, &mut buf).unwrap();
-            buf.times().len()
+            buf.times().len() + buf.histograms().len()
         })
         .sum()
 }
@@ -114,6 +132,56 @@ fn bad_series_are_named_and_good_ones_stored() {
         "out of bounds: timestamp is too far in the future for series {__name__=\"good\", z=\"unsorted\"}"
     );
     assert_eq!(lines[3], "3 samples refused, 2 stored");
+}
+
+#[test]
+fn good_histograms_are_stored_and_bad_ones_are_told_apart() {
+    let (_dir, db) = db();
+    let name = |name| [("__name__", name)];
+    let message = [
+        series_of(&name("bad"), &[], &[histogram(1000, 3, 4)]),
+        series_of(&name("h"), &[], &[histogram(1000, 4, 4), histogram(2000, 3, 4)]),
+        series(&name("up"), &[(1000, 1.0)]),
+        // Exemplars travel in series of their own; they do not make one.
+        series(&name("sampleless"), &[]),
+        series_of(&name("mixed"), &[(1000, 1.0)], &[histogram(2000, 4, 4)]),
+    ];
+    let outcome = write(&db, &message).unwrap();
+    assert_eq!((outcome.report.stored, outcome.report.refused), (4, 2));
+    let defect = "3 observations found in buckets, but the Count field is 4: histogram's \
+                  observation count should equal the number of observations found in the buckets \
+                  (in absence of NaN)";
+    let lines: Vec<&str> = outcome.refused.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            format!("{defect} for series {{__name__=\"bad\"}}"),
+            format!("{defect} for series {{__name__=\"h\"}}"),
+            "2 samples refused, 4 stored".to_owned(),
+        ]
+    );
+    let found = ["h", "up", "mixed", "bad", "sampleless"].map(|name| count(&db, name));
+    assert_eq!(found, [1, 1, 2, 0, 0]);
+    assert_eq!(db.stats().head.num_series, 3, "refused histograms make no series");
+
+    let alone = write(&db, &[series_of(&name("h"), &[], &[histogram(2000, 3, 4)])]).unwrap();
+    assert_eq!(alone.refused, defect);
+    let again = write(&db, &[series_of(&name("h"), &[], &[histogram(1000, 4, 4)])]).unwrap();
+    assert_eq!((again.report.repeated, again.refused.as_str()), (1, ""));
+}
+
+#[test]
+fn a_float_stale_marker_ends_a_histogram_series_as_a_histogram() {
+    let (_dir, db) = db();
+    let labels = [("__name__", "h")];
+    write(&db, &[series_of(&labels, &[], &[histogram(1000, 4, 4)])]).unwrap();
+    write(&db, &[series(&labels, &[(2000, model::stale_nan())])]).unwrap();
+    let matcher = Matcher::equal(model::NAME_LABEL, "h");
+    let set = db.select(&Selection::new(vec![matcher], i64::MIN, i64::MAX)).unwrap();
+    let mut buf = SeriesBuf::new();
+    set.read(0, &mut buf).unwrap();
+    let found: Vec<_> = buf.histograms().iter().map(|(t, h)| (*t, h.is_stale())).collect();
+    assert_eq!((buf.times().len(), found), (0, vec![(1000, false), (2000, true)]));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::sample::is_stale;
+use crate::sample::{is_stale, stale_nan};
 
 /// The schema number of histograms with custom bucket bounds (NHCB).
 pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
@@ -103,6 +103,28 @@ impl HistogramValue {
             Self::Int(h) => h.sum,
             Self::Float(h) => h.sum,
         })
+    }
+
+    /// The stale marker that ends a series of this kind of histogram: empty but for its sum.
+    #[must_use]
+    pub fn stale_marker(&self) -> Self {
+        let int = IntHistogram {
+            hint: CounterResetHint::Unknown,
+            schema: 0,
+            zero_threshold: 0.0,
+            zero_count: 0,
+            count: 0,
+            sum: stale_nan(),
+            positive_spans: Vec::new(),
+            negative_spans: Vec::new(),
+            positive_deltas: Vec::new(),
+            negative_deltas: Vec::new(),
+            custom_values: Vec::new(),
+        };
+        match self {
+            Self::Int(_) => Self::Int(Arc::new(int)),
+            Self::Float(_) => Self::Float(Arc::new(int.to_float())),
+        }
     }
 
     /// The float form; shared when it is one already.

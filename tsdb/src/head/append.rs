@@ -1,6 +1,6 @@
 //! From a batch to log record and pending rows: look up, judge, order.
 
-use model::HistogramValue;
+use model::{HistogramValue, is_stale};
 use parking_lot::RwLockUpgradableReadGuard;
 
 use super::{Head, SERIES_BYTES};
@@ -250,6 +250,11 @@ impl Judge<'_, '_> {
     }
 
     fn float(&mut self, i: u32, t: i64, v: f64) {
+        if is_stale(v)
+            && let Some(marker) = self.histogram_marker(i)
+        {
+            return self.histogram(i, t, &marker);
+        }
         let bits = v.to_bits();
         let same = |logged: &Logged| matches!(logged, Logged::Float(b) if *b == bits);
         let Some((known, late)) = self.row(i, t, same, || Logged::Float(bits)) else { return };
@@ -259,6 +264,17 @@ impl Judge<'_, '_> {
         rows.times.push(t);
         rows.values.push(v);
         self.pending(known).floats.push(PendingRow { slot: known.slot, late, t_ms: t, value: v });
+    }
+
+    /// The stale marker of a series whose newest sample is a histogram. Senders end every series
+    /// with a float; as a histogram it stays in the chunk of its series, as in Prometheus.
+    fn histogram_marker(&self, i: u32) -> Option<HistogramValue> {
+        let known = self.targets[i as usize].as_ref().ok()?;
+        let series = self.judged.guards[stripe_of(known.slot)].as_ref()?.get(known.slot)?;
+        match &series.logged {
+            Logged::Histogram(newest) => Some(newest.stale_marker()),
+            Logged::Float(_) | Logged::Nothing => None,
+        }
     }
 
     fn histogram(&mut self, i: u32, t: i64, value: &HistogramValue) {
