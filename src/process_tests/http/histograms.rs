@@ -70,7 +70,9 @@ fn custom(t_ms: u64, counts: [f64; 3]) -> Vec<u8> {
 fn series(name: &str, histograms: &[Vec<u8>]) -> Vec<u8> {
     let label = [field(1, b"__name__"), field(2, name.as_bytes())].concat();
     let mut out = field(1, &label);
-    histograms.iter().for_each(|h| out.extend(field(4, h)));
+    for histogram in histograms {
+        out.extend(field(4, histogram));
+    }
     field(1, &out)
 }
 
