@@ -6,7 +6,7 @@ use super::scalar::{self, Scalars};
 use super::selector::{self, seconds};
 use super::{Cell, Operator, Query, Row, Rows, State, Steps};
 use super::{absent, histogram, info, label, range, range_function};
-use crate::ast::{Expr, NodeId, Pos, ValueType};
+use crate::ast::{Expr, NodeId, Pos, Text, ValueType};
 use crate::engine::QueryError;
 use crate::functions::{Function, dispatch, math};
 
@@ -19,11 +19,16 @@ pub(crate) struct Call<'q> {
 
 impl<'q> Call<'q> {
     /// The string argument `i`.
-    pub(crate) fn text(&self, i: usize) -> &'q str {
+    pub(crate) fn literal(&self, i: usize) -> &'q Text {
         match self.query.ast.expr(self.query.unwrapped(self.args[i])) {
             Expr::String(text) => text,
             _ => unreachable!("the type checker asks for a string"),
         }
+    }
+
+    /// The text of the string argument `i`.
+    pub(crate) fn text(&self, i: usize) -> &'q str {
+        self.literal(i).as_str()
     }
 
     /// The scalar argument `i`.

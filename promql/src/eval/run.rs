@@ -86,7 +86,7 @@ fn instant_value(
             Value::Scalar { t_ms, v: scalar::eval(query, root, steps, state)?.at(0) }
         }
         ValueType::String => match query.ast.expr(root) {
-            Expr::String(text) => Value::String { t_ms, text: text.clone() },
+            Expr::String(text) => Value::String { t_ms, text: text.as_str().to_owned() },
             _ => unreachable!("no operation gives a string"),
         },
         ValueType::Vector => {

@@ -2,6 +2,8 @@
 
 use model::{Labels, LabelsBuilder, MatchOp, Matcher, NAME_LABEL};
 
+use crate::ast::Text;
+
 /// A `label_replace` with its arguments checked.
 #[derive(Debug, Clone)]
 pub struct LabelReplace {
@@ -16,15 +18,14 @@ impl LabelReplace {
     ///
     /// # Errors
     /// The text of the execution error where the expression or the label name is not valid.
-    pub fn new(dst: &str, template: &str, src: &str, expression: &str) -> Result<Self, String> {
+    pub fn new(dst: &Text, template: &str, src: &str, expression: &str) -> Result<Self, String> {
         let bad = || format!("invalid regular expression in label_replace(): {expression}");
         // Checks the limits on expressions; this one is needed with its groups.
         model::Regex::anchored(expression).map_err(|_| bad())?;
         let regex = regex::Regex::new(&format!("^(?s:{expression})$")).map_err(|_| bad())?;
-        if dst.is_empty() {
-            return Err(format!("invalid destination label name in label_replace(): {dst}"));
-        }
-        Ok(Self { dst: dst.to_owned(), template: template.to_owned(), src: src.to_owned(), regex })
+        let dst = label_name(dst)
+            .map_err(|e| format!("invalid destination label name in label_replace(): {e}"))?;
+        Ok(Self { dst, template: template.to_owned(), src: src.to_owned(), regex })
     }
 
     /// The new labels, or `None` where the expression does not match and nothing changes.
@@ -39,6 +40,12 @@ impl LabelReplace {
     pub fn sets_name(&self) -> bool {
         self.dst == NAME_LABEL
     }
+}
+
+/// The label name that `text` is; the text itself where it is none.
+fn label_name(text: &Text) -> Result<String, &str> {
+    let name = text.as_str();
+    if name.is_empty() || !text.is_utf8() { Err(name) } else { Ok(name.to_owned()) }
 }
 
 /// `template` with `$1`, `$name`, `${1}` and `${name}` replaced as Go's `Regexp.Expand` does: a name
@@ -101,18 +108,13 @@ impl LabelJoin {
     ///
     /// # Errors
     /// The text of the execution error where a label name is not valid.
-    pub fn new(dst: &str, separator: &str, sources: &[&str]) -> Result<Self, String> {
-        if let Some(bad) = sources.iter().find(|s| s.is_empty()) {
-            return Err(format!("invalid source label name in label_join(): {bad}"));
-        }
-        if dst.is_empty() {
-            return Err(format!("invalid destination label name in label_join(): {dst}"));
-        }
-        Ok(Self {
-            dst: dst.to_owned(),
-            separator: separator.to_owned(),
-            sources: sources.iter().map(|s| (*s).to_owned()).collect(),
-        })
+    pub fn new(dst: &Text, separator: &str, sources: &[&Text]) -> Result<Self, String> {
+        let sources: Result<Vec<String>, &str> = sources.iter().map(|s| label_name(s)).collect();
+        let sources =
+            sources.map_err(|e| format!("invalid source label name in label_join(): {e}"))?;
+        let dst = label_name(dst)
+            .map_err(|e| format!("invalid destination label name in label_join(): {e}"))?;
+        Ok(Self { dst, separator: separator.to_owned(), sources })
     }
 
     /// The new labels.
@@ -161,7 +163,7 @@ mod tests {
 
     fn replace(pairs: &[(&str, &str)], args: [&str; 4]) -> Option<String> {
         let [dst, template, src, expression] = args;
-        let f = LabelReplace::new(dst, template, src, expression).unwrap();
+        let f = LabelReplace::new(&dst.into(), template, src, expression).unwrap();
         f.apply(&labels(pairs)).map(|l| l.to_string())
     }
 
@@ -190,22 +192,26 @@ mod tests {
 
     #[test]
     fn bad_arguments_are_refused_in_the_words_of_prometheus() {
-        let error = |dst, re| LabelReplace::new(dst, "", "j", re).unwrap_err();
+        let error = |dst: &str, re| LabelReplace::new(&dst.into(), "", "j", re).unwrap_err();
         assert_eq!(error("k", "("), "invalid regular expression in label_replace(): (");
         assert_eq!(error("", "a"), "invalid destination label name in label_replace(): ");
-        assert!(LabelReplace::new("~", "", "j", "a").is_ok(), "any UTF-8 name is valid");
-        let error = LabelJoin::new("k", "-", &["a", ""]).unwrap_err();
+        assert!(LabelReplace::new(&"~".into(), "", "j", "a").is_ok(), "any UTF-8 name is valid");
+        let bytes = Text::new(vec![b'a', 0xff]);
+        let error = LabelReplace::new(&bytes, "", "j", "a").unwrap_err();
+        assert_eq!(error, "invalid destination label name in label_replace(): a\u{fffd}");
+        let error = LabelJoin::new(&"k".into(), "-", &[&"a".into(), &"".into()]).unwrap_err();
         assert_eq!(error, "invalid source label name in label_join(): ");
-        let error = LabelJoin::new("", "-", &[]).unwrap_err();
+        let error = LabelJoin::new(&"".into(), "-", &[]).unwrap_err();
         assert_eq!(error, "invalid destination label name in label_join(): ");
     }
 
     #[test]
     fn label_join_joins_what_is_there() {
         let a = labels(&[("j", "a")]);
-        let join = LabelJoin::new("k", "-", &["j", "nope", "j"]).unwrap();
+        let (j, nope) = ("j".into(), "nope".into());
+        let join = LabelJoin::new(&"k".into(), "-", &[&j, &nope, &j]).unwrap();
         assert_eq!(join.apply(&a).to_string(), r#"{j="a", k="a--a"}"#);
-        assert_eq!(LabelJoin::new("j", "-", &[]).unwrap().apply(&a), Labels::empty());
+        assert_eq!(LabelJoin::new(&j, "-", &[]).unwrap().apply(&a), Labels::empty());
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl<'a> Cursor<'a> {
 pub(super) fn unquoted(text: &str) -> Result<String, String> {
     let ast = parse_query(text, &ParseOptions::default()).map_err(|e| e.to_string())?;
     match ast.expr(ast.root()) {
-        Expr::String(value) => Ok(value.clone()),
+        Expr::String(value) => Ok(value.as_str().to_owned()),
         _ => Err(format!("{text:?} is no string")),
     }
 }
