@@ -14,7 +14,7 @@ use crate::engine::{
     VectorSample,
 };
 use crate::functions::rate::extended;
-use crate::functions::window::Window;
+use crate::functions::window::{Starts, Window};
 use crate::plan::Plan;
 
 /// The time or the times of a query, ms.
@@ -183,6 +183,7 @@ fn raw_matrix(
                 times: series.times,
                 values: series.values,
                 histograms: &[],
+                starts: Starts::default(),
                 start_ms,
                 end_ms,
                 step_ms: end_ms,
