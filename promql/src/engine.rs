@@ -29,6 +29,8 @@ pub struct EngineOptions {
     pub delayed_name_removal: bool,
     /// `type-and-unit-labels`: `__type__` says whether a metric is a counter.
     pub type_and_unit_labels: bool,
+    /// `use-start-timestamps`: rates see when the counting of a sample began.
+    pub start_timestamps: bool,
     /// What the parser lets through.
     pub parse: ParseOptions,
 }
@@ -43,6 +45,7 @@ impl Default for EngineOptions {
             default_subquery_step_ms: 60_000,
             delayed_name_removal: false,
             type_and_unit_labels: false,
+            start_timestamps: false,
             parse: ParseOptions::default(),
         }
     }

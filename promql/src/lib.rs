@@ -21,7 +21,6 @@ pub mod elementary;
 pub mod engine;
 mod error;
 mod eval;
-pub mod fold;
 pub mod functions;
 pub mod histogram;
 mod json;

@@ -14,7 +14,7 @@ use crate::engine::{
     VectorSample,
 };
 use crate::functions::rate::extended;
-use crate::functions::window::Window;
+use crate::functions::window::{Starts, Window};
 use crate::plan::Plan;
 
 /// The time or the times of a query, ms.
@@ -86,7 +86,7 @@ fn instant_value(
             Value::Scalar { t_ms, v: scalar::eval(query, root, steps, state)?.at(0) }
         }
         ValueType::String => match query.ast.expr(root) {
-            Expr::String(text) => Value::String { t_ms, text: text.clone() },
+            Expr::String(text) => Value::String { t_ms, text: text.as_str().to_owned() },
             _ => unreachable!("no operation gives a string"),
         },
         ValueType::Vector => {
@@ -183,6 +183,7 @@ fn raw_matrix(
                 times: series.times,
                 values: series.values,
                 histograms: &[],
+                starts: Starts::default(),
                 start_ms,
                 end_ms,
                 step_ms: end_ms,
