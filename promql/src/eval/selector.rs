@@ -98,7 +98,10 @@ pub(crate) fn select(
     let set = query.queryable.select(&selection)?;
     state.selected(set.len())?;
     state.storage_warnings.extend(set.warnings());
-    Ok(set)
+    Ok(match &mut state.trace {
+        None => set,
+        Some(trace) => trace.selected(id, set),
+    })
 }
 
 impl Query<'_> {
