@@ -1,68 +1,131 @@
 //! The fleet: hosts that are scraped every 15 s, with the series and values of real exporters
-//! (shares of value classes as in the performance notes, section 1).
+//! (generated in the shares of [`values`], or recorded).
 //!
-//! The same seed gives the same bytes, for every server and both protocols.
+//! The same source gives the same bytes, for every server and both protocols.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use crate::rng::Rng;
 
+pub mod recording;
+pub mod values;
+
+use recording::Recording;
+use values::{Class, Observations, SERIES_PER_HOST, shapes};
+
 /// Milliseconds between scrapes.
 pub const STEP_MS: i64 = 15_000;
-/// Series of one host.
-pub const SERIES_PER_HOST: usize = 377;
-/// Fields of a line of line protocol, where series have the same tags.
-const FIELDS_PER_LINE: usize = 10;
+/// Most fields of a line; lines then have about eight, as Telegraf's.
+const FIELDS_PER_LINE: usize = 9;
 
-const MODES: [&str; 8] = ["idle", "iowait", "irq", "nice", "softirq", "steal", "system", "user"];
-const BOUNDS: [&str; 12] =
-    ["0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf"];
-const HANDLERS: [&str; 4] = ["/api/v1/query", "/api/v1/write", "/login", "/metrics"];
-
-/// How the values of a series go on.
-#[derive(Debug, Clone, Copy)]
-enum Class {
-    Constant,
-    SlowCounter,
-    FastCounter {
-        idle_percent: u64,
-        scale: f64,
-    },
-    /// Seconds with two decimals.
-    CpuSeconds {
-        rate: f64,
-    },
-    /// Seconds with nine decimals.
-    ContainerSeconds {
-        rate: f64,
-    },
-    /// Multiples of a page.
-    Memory,
-    SmallGauge,
-    /// A gauge with this many decimals.
-    DecimalGauge {
-        decimals: i32,
-    },
-    /// A bucket: its handler's observations times this share.
-    Bucket {
-        handler: usize,
-        share: f64,
-    },
-    Sum,
-    Count {
-        handler: usize,
-    },
-    Random,
+/// How samples travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Remote write 1.0.
+    RemoteWrite,
+    /// Influx line protocol.
+    Lines,
 }
+
+/// Where values come from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// From a generator with this seed.
+    Generated {
+        /// The seed.
+        seed: u64,
+    },
+    /// From an exporter; every host says the same.
+    Recorded(Arc<Recording>),
+}
+
+impl Source {
+    /// Series of each host.
+    pub fn series_per_host(&self) -> usize {
+        match self {
+            Self::Generated { .. } => SERIES_PER_HOST,
+            Self::Recorded(recording) => recording.num_series(),
+        }
+    }
+
+    fn series(&self, rng: &mut Rng) -> Vec<Series> {
+        let recording = match self {
+            Self::Generated { .. } => return shapes(rng),
+            Self::Recorded(recording) => recording,
+        };
+        let identities = recording.identities().iter().enumerate();
+        let one = |(series, (name, labels)): (usize, &(String, Vec<(String, String)>))| {
+            let (measurement, field) = name.split_once('_').expect("recordings have no other");
+            let labels: Vec<(&str, &str)> =
+                labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let class = Class::Recorded { recording: Arc::clone(recording), series };
+            Series::new(measurement, field, &labels, class, 0.0)
+        };
+        identities.map(one).collect()
+    }
+}
+
+type Labels = Vec<(String, String)>;
 
 #[derive(Debug)]
 struct Series {
+    name: String,
+    /// Labels beside the name and those of the host.
+    labels: Labels,
     measurement: String,
     field: String,
-    /// Labels beside the name and those of the host, sorted.
-    labels: Vec<(&'static str, String)>,
+    tags: Labels,
     class: Class,
     value: f64,
+}
+
+fn owned(labels: &[(&str, &str)]) -> Labels {
+    labels.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+impl Series {
+    fn new(
+        measurement: &str,
+        field: &str,
+        labels: &[(&str, &str)],
+        class: Class,
+        value: f64,
+    ) -> Self {
+        Self {
+            name: format!("{measurement}_{field}"),
+            labels: owned(labels),
+            measurement: measurement.to_owned(),
+            field: field.to_owned(),
+            tags: owned(labels),
+            class,
+            value,
+        }
+    }
+
+    fn name_in(&self, protocol: Protocol) -> String {
+        match protocol {
+            Protocol::RemoteWrite => self.name.clone(),
+            Protocol::Lines => format!("{}_{}", self.measurement, self.field),
+        }
+    }
+
+    /// The series with another field and other tags where it travels as line protocol.
+    fn in_lines(mut self, field: &str, tags: &[(&str, &str)]) -> Self {
+        field.clone_into(&mut self.field);
+        self.tags = owned(tags);
+        self
+    }
+}
+
+/// A line of line protocol without its values.
+#[derive(Debug)]
+struct Line {
+    /// Measurement and tags.
+    key: String,
+    /// Field names, and the series whose values they have.
+    fields: Vec<(String, usize)>,
 }
 
 /// One host and the state of its series.
@@ -74,8 +137,8 @@ struct Host {
     series: Vec<Series>,
     /// Label fields of each series as remote write sends them.
     encoded_labels: Vec<Vec<u8>>,
-    /// Observations of each handler so far.
-    observations: [f64; 4],
+    lines: Vec<Line>,
+    observations: Observations,
     t_ms: i64,
 }
 
@@ -84,27 +147,53 @@ struct Host {
 pub struct Fleet {
     hosts: Vec<Host>,
     start_ms: i64,
-    scrape: i64,
+    scrape: usize,
 }
 
 impl Fleet {
-    /// A fleet of `num_hosts` whose first scrape is at `start_ms`; hosts are numbered from `first`.
-    pub fn new(seed: u64, first: usize, num_hosts: usize, start_ms: i64) -> Self {
-        let hosts = (first..first + num_hosts).map(|n| Host::new(seed, n)).collect();
+    /// A fleet of `num_hosts` whose first scrape is at `start_ms`; hosts are numbered from `first`, and the
+    /// same number gives the same host in every fleet.
+    pub fn new(source: &Source, first: usize, num_hosts: usize, start_ms: i64) -> Self {
+        let hosts = (first..first + num_hosts).map(|n| Host::new(source, n)).collect();
         Self { hosts, start_ms, scrape: 0 }
-    }
-
-    /// Active series.
-    pub fn num_series(&self) -> usize {
-        self.hosts.len() * SERIES_PER_HOST
     }
 
     /// Moves every series on to its next scrape.
     pub fn scrape(&mut self) {
+        let passed_ms = i64::try_from(self.scrape).expect("few scrapes") * STEP_MS;
         for host in &mut self.hosts {
-            host.scrape(self.start_ms + self.scrape * STEP_MS);
+            host.scrape(self.start_ms + passed_ms, self.scrape);
         }
         self.scrape += 1;
+    }
+
+    /// The sample of the last scrape: of the `series`-th series of the `host`-th host here.
+    pub fn sample(&self, host: usize, series: usize) -> (i64, f64) {
+        let host = &self.hosts[host];
+        (host.t_ms, host.series[series].value)
+    }
+
+    /// The metrics of the first host, as a server names them that got them by `protocol`.
+    pub fn names(&self, protocol: Protocol) -> BTreeSet<String> {
+        let series = self.hosts.iter().take(1).flat_map(|host| &host.series);
+        series.map(|series| series.name_in(protocol)).collect()
+    }
+
+    /// A selector of that series alone, as a server names it that got it by `protocol`.
+    pub fn selector(&self, host: usize, series: usize, protocol: Protocol) -> String {
+        let host = &self.hosts[host];
+        let series = &host.series[series];
+        let name = series.name_in(protocol);
+        let labels = match protocol {
+            Protocol::RemoteWrite => &series.labels,
+            Protocol::Lines => &series.tags,
+        };
+        let mut out = format!("{{__name__=\"{name}\"");
+        for (name, value) in host.labels().iter().chain(labels) {
+            let _ = write!(out, ",{name}=\"{value}\"");
+        }
+        out.push('}');
+        out
     }
 
     /// The scrape as messages of remote write 1.0 with `samples` samples each, uncompressed.
@@ -140,35 +229,21 @@ impl Fleet {
     pub fn lines(&self, samples: usize, mut send: impl FnMut(&str, usize)) {
         let (mut body, mut count) = (String::with_capacity(samples * 100), 0);
         for host in &self.hosts {
-            let mut fields = 0;
-            for (i, series) in host.series.iter().enumerate() {
-                let joins = i > 0 && fields < FIELDS_PER_LINE && {
-                    let before = &host.series[i - 1];
-                    before.measurement == series.measurement && before.labels == series.labels
-                };
-                if joins {
-                    body.push(',');
-                    fields += 1;
-                } else {
-                    if i > 0 && !body.is_empty() {
-                        let _ = writeln!(body, " {}000000", host.t_ms);
-                    }
-                    if count >= samples {
-                        send(&body, count);
-                        body.clear();
-                        count = 0;
-                    }
-                    fields = 1;
-                    body.push_str(&series.measurement);
-                    for (name, value) in host.labels().iter().chain(&series.labels) {
-                        let _ = write!(body, ",{name}={value}");
-                    }
-                    body.push(' ');
+            for line in &host.lines {
+                body.push_str(&line.key);
+                let mut mark = ' ';
+                for (field, series) in &line.fields {
+                    let _ = write!(body, "{mark}{field}={}", host.series[*series].value);
+                    mark = ',';
                 }
-                let _ = write!(body, "{}={}", series.field, series.value);
-                count += 1;
+                let _ = writeln!(body, " {}000000", host.t_ms);
+                count += line.fields.len();
+                if count >= samples {
+                    send(&body, count);
+                    body.clear();
+                    count = 0;
+                }
             }
-            let _ = writeln!(body, " {}000000", host.t_ms);
         }
         if count > 0 {
             send(&body, count);
@@ -177,148 +252,76 @@ impl Fleet {
 }
 
 impl Host {
-    fn new(seed: u64, number: usize) -> Self {
+    fn new(source: &Source, number: usize) -> Self {
+        let seed = if let Source::Generated { seed } = source { *seed } else { 0 };
         let mut rng = Rng::new(seed ^ (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut host = Self {
             name: format!("host-{number:04}.example.org:9100"),
             phase_ms: i64::try_from(rng.below(15_000)).expect("below 15000"),
-            series: shapes(&mut rng),
+            series: source.series(&mut rng),
             rng,
             encoded_labels: Vec::new(),
-            observations: [0.0; 4],
+            lines: Vec::new(),
+            observations: Observations::default(),
             t_ms: 0,
         };
-        assert_eq!(host.series.len(), SERIES_PER_HOST);
         let common = host.labels();
         host.encoded_labels = host
             .series
             .iter()
             .map(|series| {
-                let name = format!("{}_{}", series.measurement, series.field);
-                let mut labels: Vec<(&str, &str)> = vec![("__name__", &name)];
+                let mut labels: Vec<(&str, &str)> = vec![("__name__", &series.name)];
                 let rest = common.iter().chain(&series.labels);
-                labels.extend(rest.map(|(name, value)| (*name, value.as_str())));
+                labels.extend(rest.map(|(name, value)| (name.as_str(), value.as_str())));
                 labels.sort_unstable();
                 encode_labels(&labels)
             })
             .collect();
+        host.lines = lines(&common, &host.series);
         host
     }
 
-    fn labels(&self) -> Vec<(&'static str, String)> {
-        let of = |text: &str| text.to_owned();
-        vec![
-            ("cluster", of("production-eu-west-1a")),
-            ("datacenter", of("dublin-2")),
-            ("env", of("production")),
-            ("instance", self.name.clone()),
-            ("job", of("integrations/node-exporter")),
-            ("region", of("eu-west-1")),
-            ("team", of("platform-infrastructure")),
-        ]
+    fn labels(&self) -> Labels {
+        owned(&[
+            ("cluster", "production-eu-west-1a"),
+            ("datacenter", "dublin-2"),
+            ("env", "production"),
+            ("instance", &self.name),
+            ("job", "integrations/node-exporter"),
+            ("region", "eu-west-1"),
+            ("team", "platform-infrastructure"),
+        ])
     }
 
-    fn scrape(&mut self, t_ms: i64) {
-        let jitter_ms = i64::try_from(self.rng.below(7)).expect("below 7") - 3;
-        self.t_ms = t_ms + self.phase_ms + jitter_ms;
-        for observed in &mut self.observations {
-            *observed += round(self.rng.unit() * 400.0, 0);
-        }
+    fn scrape(&mut self, t_ms: i64, scrape: usize) {
+        // As Prometheus stamps: on its grid while it is nearly on time, else late.
+        let late_ms = if self.rng.below(100) < 3 { self.rng.between(3, 26) } else { 0 };
+        self.t_ms = t_ms + self.phase_ms + i64::try_from(late_ms).expect("below 26");
+        self.observations.go_on(&mut self.rng);
         for series in &mut self.series {
-            series.value = next(&series.class, series.value, &mut self.rng, &self.observations);
+            let next = series.class.next(series.value, &mut self.rng, &self.observations, scrape);
+            series.value = next;
         }
     }
 }
 
-fn shapes(rng: &mut Rng) -> Vec<Series> {
-    let mut all = Vec::with_capacity(SERIES_PER_HOST);
-    let mut add = |measurement: &str, field: String, labels, class, value| {
-        all.push(Series { measurement: measurement.to_owned(), field, labels, class, value });
-    };
-    for cpu in 0..8 {
-        for mode in MODES {
-            let labels = vec![("cpu", cpu.to_string()), ("mode", mode.to_owned())];
-            let rate = if mode == "idle" { 0.8 } else { 0.2 * rng.unit() };
-            let value = round(rng.unit() * 1e6, 2);
-            let class = Class::CpuSeconds { rate };
-            add("node_cpu", "seconds_total".to_owned(), labels, class, value);
+/// The lines of a host with the tags `common`: series with the same measurement and tags share some.
+fn lines(common: &Labels, series: &[Series]) -> Vec<Line> {
+    let escape = |text: &str| text.replace(' ', "\\ ").replace(',', "\\,").replace('=', "\\=");
+    let mut groups: BTreeMap<String, Vec<(String, usize)>> = BTreeMap::new();
+    for (i, series) in series.iter().enumerate() {
+        let mut key = series.measurement.clone();
+        for (name, value) in common.iter().chain(&series.tags) {
+            let _ = write!(key, ",{name}={}", escape(value));
         }
+        groups.entry(key).or_default().push((series.field.clone(), i));
     }
-    for (handler, path) in HANDLERS.iter().enumerate() {
-        let name = "http_request_duration_seconds";
-        for (bound, share) in BOUNDS.iter().zip([1, 3, 8, 20, 40, 65, 80, 90, 95, 98, 99, 100]) {
-            let labels = vec![("handler", (*path).to_owned()), ("le", (*bound).to_owned())];
-            let class = Class::Bucket { handler, share: f64::from(share) / 100.0 };
-            add(name, "bucket".to_owned(), labels, class, 0.0);
-        }
-        let labels = vec![("handler", (*path).to_owned())];
-        add(name, "sum".to_owned(), labels.clone(), Class::Sum, 0.0);
-        add(name, "count".to_owned(), labels, Class::Count { handler }, 0.0);
+    let mut out = Vec::new();
+    for (key, fields) in groups {
+        let cut = fields.chunks(FIELDS_PER_LINE);
+        out.extend(cut.map(|fields| Line { key: key.clone(), fields: fields.to_vec() }));
     }
-    let mut many = |count: usize,
-                    name: &str,
-                    rng: &mut Rng,
-                    class: &mut dyn FnMut(&mut Rng) -> (Class, f64)| {
-        for i in 0..count {
-            let (class, value) = class(rng);
-            add("node", format!("{name}_{i}"), Vec::new(), class, value);
-        }
-    };
-    many(77, "config_info", rng, &mut |rng| (Class::Constant, round(rng.unit() * 1e4, 0)));
-    many(31, "events_total", rng, &mut |rng| (Class::SlowCounter, round(rng.unit() * 1e3, 0)));
-    many(59, "network_bytes_total", rng, &mut |rng| {
-        let scale = 10_f64.powf(2.0 + 5.0 * rng.unit());
-        (Class::FastCounter { idle_percent: rng.below(20), scale }, round(rng.unit() * 1e9, 0))
-    });
-    many(15, "container_cpu_seconds_total", rng, &mut |rng| {
-        (Class::ContainerSeconds { rate: rng.unit() }, round(rng.unit() * 1e5, 9))
-    });
-    many(31, "memory_bytes", rng, &mut |rng| (Class::Memory, round(rng.unit() * 4e6, 0) * 4096.0));
-    many(22, "processes", rng, &mut |rng| (Class::SmallGauge, round(rng.unit() * 50.0, 0)));
-    many(16, "load", rng, &mut |rng| {
-        let decimals = i32::try_from(1 + rng.below(3)).expect("below 4");
-        (Class::DecimalGauge { decimals }, round(rng.unit() * 10.0, decimals))
-    });
-    many(6, "noise", rng, &mut |rng| (Class::Random, rng.unit()));
-    all
-}
-
-fn next(class: &Class, value: f64, rng: &mut Rng, observations: &[f64; 4]) -> f64 {
-    match *class {
-        Class::Constant => value,
-        Class::SlowCounter => value + if rng.one_in(20) { 1.0 } else { 0.0 },
-        Class::FastCounter { idle_percent, scale } => {
-            // A restart of the exporter, now and then.
-            if rng.one_in(5_000) {
-                return 0.0;
-            }
-            let idle = rng.below(100) < idle_percent;
-            value + if idle { 0.0 } else { round(scale * lognormal(rng), 0) }
-        }
-        Class::CpuSeconds { rate } => round(value + 15.0 * rate * (0.8 + 0.4 * rng.unit()), 2),
-        Class::ContainerSeconds { rate } => round(value + 15.0 * rate * rng.unit(), 9),
-        Class::Memory => (value + 4096.0 * round(200.0 * (rng.unit() - 0.5), 0)).max(0.0),
-        Class::SmallGauge => {
-            let step = if rng.one_in(4) { round(4.0 * rng.unit() - 2.0, 0) } else { 0.0 };
-            (value + step).max(0.0)
-        }
-        Class::DecimalGauge { decimals } => round((value + rng.unit() - 0.5).abs(), decimals),
-        Class::Bucket { handler, share } => (observations[handler] * share).floor(),
-        Class::Sum => value + 400.0 * rng.unit() * 0.173,
-        Class::Count { handler } => observations[handler],
-        Class::Random => rng.unit(),
-    }
-}
-
-/// `exp` of a normal deviate, by the sum of uniform ones.
-fn lognormal(rng: &mut Rng) -> f64 {
-    let normal: f64 = (0..12).map(|_| rng.unit()).sum::<f64>() - 6.0;
-    normal.exp()
-}
-
-fn round(value: f64, decimals: i32) -> f64 {
-    let scale = 10_f64.powi(decimals);
-    (value * scale).round() / scale
+    out
 }
 
 fn varint(out: &mut Vec<u8>, mut value: u64) {
@@ -354,7 +357,9 @@ mod tests {
 
     #[test]
     fn both_protocols_carry_the_same_samples_and_the_same_seed_the_same_bytes() {
-        let (mut fleet, mut again) = (Fleet::new(7, 0, 2, 1_000), Fleet::new(7, 0, 2, 1_000));
+        let source = Source::Generated { seed: 7 };
+        let (mut fleet, mut again) =
+            (Fleet::new(&source, 0, 2, 1_000), Fleet::new(&source, 0, 2, 1_000));
         for _ in 0..3 {
             fleet.scrape();
             again.scrape();
@@ -374,14 +379,43 @@ mod tests {
         again.remote_write(500, |body, _| second.extend_from_slice(body));
         assert_eq!(first, second);
 
-        let (mut text, mut values) = (String::new(), 0);
+        let (mut text, mut total) = (String::new(), 0);
         fleet.lines(500, |body, count| {
             text.push_str(body);
-            values += count;
+            total += count;
         });
-        assert_eq!(values, 2 * SERIES_PER_HOST);
-        let fields = |line: &str| line.split(' ').nth(1).map_or(0, |f| f.split(',').count());
-        assert_eq!(text.lines().map(fields).sum::<usize>(), values);
+        assert_eq!(total, 2 * SERIES_PER_HOST);
+        let fields = |line: &str| -> Vec<u64> {
+            let fields = line.split(' ').nth(1).unwrap_or_default().split(',');
+            let value = |field: &str| field.split_once('=').and_then(|(_, v)| v.parse().ok());
+            fields.map(|field| value(field).map_or(0, f64::to_bits)).collect()
+        };
+        let mut from_lines: Vec<u64> = text.lines().flat_map(fields).collect();
+        let mut from_messages: Vec<u64> =
+            series.iter().map(|series| series.samples[0].value.to_bits()).collect();
+        from_lines.sort_unstable();
+        from_messages.sort_unstable();
+        assert_eq!(from_lines, from_messages);
         assert!(text.lines().all(|line| line.split(' ').count() == 3), "{text}");
+        // Telegraf's cpu, disk and net have 8.8 fields a line.
+        let num_lines = text.lines().count();
+        assert!((7..=9).contains(&(total / num_lines)), "{total} fields in {num_lines} lines");
+    }
+
+    #[test]
+    fn a_host_does_not_depend_on_the_fleet_it_is_in() {
+        let source = Source::Generated { seed: 3 };
+        let (mut all, mut one) = (Fleet::new(&source, 0, 3, 0), Fleet::new(&source, 2, 1, 0));
+        for _ in 0..5 {
+            all.scrape();
+            one.scrape();
+        }
+        for series in 0..SERIES_PER_HOST {
+            assert_eq!(all.sample(2, series), one.sample(0, series));
+            for protocol in [Protocol::RemoteWrite, Protocol::Lines] {
+                let selector = one.selector(0, series, protocol);
+                assert_eq!(all.selector(2, series, protocol), selector);
+            }
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Real peers: found in `$PEERS_DIR/bin` or `PATH`, started in directories of their own.
 
+use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,15 +15,18 @@ use crate::report::skipped;
 /// Longest wait for a peer.
 const READY_LIMIT: Duration = Duration::from_mins(1);
 
-/// The path of `program`; says `skipped: <what>` when it is not installed.
-pub fn find(program: &str, what: &str) -> Option<PathBuf> {
+/// The path of `program` in `$PEERS_DIR/bin` or `PATH`.
+pub fn locate(program: &str) -> Option<PathBuf> {
     let peers = std::env::var_os("PEERS_DIR").map(|dir| PathBuf::from(dir).join("bin"));
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = peers
-        .into_iter()
-        .chain(std::env::split_paths(&path))
-        .map(|dir| dir.join(program))
-        .find(|file| file.is_file());
+    let mut files =
+        peers.into_iter().chain(std::env::split_paths(&path)).map(|dir| dir.join(program));
+    files.find(|file| file.is_file())
+}
+
+/// The path of `program`; says `skipped: <what>` when it is not installed.
+pub fn find(program: &str, what: &str) -> Option<PathBuf> {
+    let found = locate(program);
     if found.is_none() {
         skipped(what, &format!("{program} is neither in PEERS_DIR nor in PATH"));
     }
@@ -35,27 +39,62 @@ pub struct Peer {
     process: Process,
     address: SocketAddr,
     dir: TempDir,
+    binary: PathBuf,
+    arguments: Vec<OsString>,
+    /// The path that answers 2xx once it is ready.
+    ready: &'static str,
 }
 
 impl Peer {
     fn start(
         program: &str,
         what: &str,
-        ready: &str,
+        ready: &'static str,
         arguments: impl FnOnce(&mut Command, SocketAddr, &TempDir),
     ) -> Option<Self> {
         let binary = find(program, what)?;
         let dir = TempDir::with_prefix("peer-").expect("a temporary directory");
         let address = free_address();
-        let mut command = Command::new(binary);
+        let mut command = Command::new(&binary);
         arguments(&mut command, address, &dir);
+        let arguments = command.get_args().map(OsStr::to_owned).collect();
         let process = Process::spawn(program, command, &dir.path().join("log"));
-        let mut peer = Self { process: process.expect("the peer starts"), address, dir };
-        let mut client = peer.client();
-        peer.process.await_ready(READY_LIMIT, || {
-            client.get(ready, &[]).is_ok_and(|response| response.status / 100 == 2)
-        });
+        let process = process.expect("the peer starts");
+        let mut peer = Self { process, address, dir, binary, arguments, ready };
+        peer.await_ready();
         Some(peer)
+    }
+
+    /// Starts again what was killed or stopped, without waiting for readiness.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn spawn(&mut self) {
+        let mut command = Command::new(&self.binary);
+        command.args(&self.arguments);
+        let process = Process::spawn("the peer", command, &self.dir.path().join("log"));
+        self.process = process.expect("the peer starts");
+    }
+
+    /// Waits until it says that it is ready.
+    ///
+    /// # Panics
+    /// When it ends or is not ready within a minute.
+    pub fn await_ready(&mut self) {
+        let mut client = self.client();
+        self.process.await_ready(READY_LIMIT, || {
+            client.get(self.ready, &[]).is_ok_and(|response| response.status / 100 == 2)
+        });
+    }
+
+    /// Its program.
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        self.process.kill();
     }
 
     /// A Prometheus with this configuration file; it takes remote write. In `config`, `SELF` stands
