@@ -15,8 +15,8 @@ use crate::text::cut;
 
 /// Seconds after which a client that was turned away should come back.
 const RETRY_AFTER: &str = "1";
-/// Longest message in an answer.
-const MAX_MESSAGE_BYTES: usize = 1 << 10;
+/// Longest message in an answer, so that the whole stays within 1 KiB.
+const MAX_MESSAGE_BYTES: usize = 768;
 
 /// Why a request is not served. Texts that clients match on are the reference implementation's.
 #[derive(Debug, Clone, PartialEq, Eq)]
