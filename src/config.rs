@@ -273,7 +273,7 @@ impl Config {
     pub(crate) fn oldest_ms(&self, now_ms: i64) -> i64 {
         match self.retention.0 {
             0 => OLDEST_MS,
-            ms => now_ms.saturating_sub(i64::try_from(ms).unwrap_or(i64::MAX)),
+            ms => now_ms.saturating_sub(i64::try_from(ms).unwrap_or(i64::MAX)).max(OLDEST_MS),
         }
     }
 

@@ -24,6 +24,17 @@ enum Value {
     Histogram(HistogramValue),
 }
 
+impl Value {
+    /// A stale marker of either kind is the same end of a series: a float one that is sent to a
+    /// series of histograms is stored as theirs (contract 2.6).
+    fn stale_alike(self) -> Self {
+        match self {
+            Self::Histogram(h) if h.is_stale() => Self::Float(model::STALE_NAN),
+            other => other,
+        }
+    }
+}
+
 type Model = BTreeMap<Labels, BTreeMap<i64, Value>>;
 
 const HOUR: i64 = 3_600_000;
@@ -175,11 +186,12 @@ fn append(db: &Db, model: &mut Model, rows: &[(u8, i64, Value)], overwrite: bool
             // Only a contradiction at the newest time is refused, and only without overwriting.
             let newest = samples.last_key_value();
             assert!(
-                !overwrite && newest.is_some_and(|(nt, nv)| *nt == t && *nv != v),
+                !overwrite
+                    && newest.is_some_and(|(nt, nv)| *nt == t && *nv != v.clone().stale_alike()),
                 "{report:?}"
             );
         } else {
-            samples.insert(t, v);
+            samples.insert(t, v.stale_alike());
         }
     }
 }
@@ -196,7 +208,8 @@ fn read(db: &Db, matchers: Vec<Matcher>, mint: i64, maxt: i64) -> Model {
         let floats = buf.times().iter().zip(buf.values());
         let mut samples: BTreeMap<i64, Value> =
             floats.map(|(t, v)| (*t, Value::Float(v.to_bits()))).collect();
-        samples.extend(buf.histograms().iter().map(|(t, h)| (*t, Value::Histogram(h.clone()))));
+        let histograms = buf.histograms().iter();
+        samples.extend(histograms.map(|(t, h)| (*t, Value::Histogram(h.clone()).stale_alike())));
         assert_eq!(samples.len(), buf.times().len() + buf.histograms().len(), "no time twice");
         if !samples.is_empty() {
             out.insert(labels.clone(), samples);
