@@ -41,6 +41,9 @@ pub enum Source {
     Recorded(Arc<Recording>),
 }
 
+/// A recorded series: its name and its labels.
+type Identity = (String, Vec<(String, String)>);
+
 impl Source {
     /// Series of each host.
     pub fn series_per_host(&self) -> usize {
@@ -56,7 +59,7 @@ impl Source {
             Self::Recorded(recording) => recording,
         };
         let identities = recording.identities().iter().enumerate();
-        let one = |(series, (name, labels)): (usize, &(String, Vec<(String, String)>))| {
+        let one = |(series, (name, labels)): (usize, &Identity)| {
             let (measurement, field) = name.split_once('_').expect("recordings have no other");
             let labels: Vec<(&str, &str)> =
                 labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
