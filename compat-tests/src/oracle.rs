@@ -155,7 +155,7 @@ impl Writer {
         self.unknown.is_some()
     }
 
-    /// Sends until `stop`, the first request without an answer, or [`MAX_BATCHES`].
+    /// Sends until `stop`, the first request without an answer, or `MAX_BATCHES`.
     pub fn run(&mut self, client: &mut Client, stop: &AtomicBool) {
         for _ in 0..MAX_BATCHES {
             if stop.load(Ordering::Relaxed) || self.unknown.is_some() {
