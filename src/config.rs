@@ -250,7 +250,7 @@ keys! {
 
 /// The oldest time of a sample, ms: what 64 bits of nanoseconds reach, the year 1677. Line protocol
 /// cannot say an older one.
-const OLDEST_MS: i64 = i64::MIN / 1_000_000;
+pub(crate) const OLDEST_MS: i64 = i64::MIN / 1_000_000;
 
 impl Config {
     /// Permits of the write pool.
@@ -273,7 +273,7 @@ impl Config {
     pub(crate) fn oldest_ms(&self, now_ms: i64) -> i64 {
         match self.retention.0 {
             0 => OLDEST_MS,
-            ms => now_ms.saturating_sub(i64::try_from(ms).unwrap_or(i64::MAX)),
+            ms => now_ms.saturating_sub(i64::try_from(ms).unwrap_or(i64::MAX)).max(OLDEST_MS),
         }
     }
 

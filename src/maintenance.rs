@@ -10,6 +10,7 @@ use tsdb::Db;
 use tsdb::wal::WalMode;
 
 use crate::app::{App, now_ms};
+use crate::config::OLDEST_MS;
 
 /// How often to look whether there is something to flush or compact.
 const STEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -113,7 +114,7 @@ fn step_loop(app: &App, signal: &Signal) {
                 Ok(())
             }),
             ("retention", &mut |db| {
-                if may_delete && oldest_ms > i64::MIN {
+                if may_delete && oldest_ms > OLDEST_MS {
                     db.retention_step(oldest_ms)?;
                 }
                 Ok(())

@@ -7,9 +7,13 @@
 //! operator; only parentheses, unary operators, calls and right operands nest, and the parser
 //! limits those (limit L16).
 
+mod text;
+
 use std::fmt;
 
 use model::Matcher;
+
+pub use text::Text;
 
 /// Index of a node in its [`Ast`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -174,7 +178,7 @@ pub enum Expr {
         duration: bool,
     },
     /// A string literal, unquoted.
-    String(String),
+    String(Text),
     /// `name{...}`, with its offset and `@`.
     Vector(Box<VectorSelector>),
     /// `selector[range]`; the selector is a [`Expr::Vector`] and holds offset and `@`.

@@ -9,7 +9,9 @@ use model::{
 
 use crate::annotations::Annotations;
 use crate::ast::Ast;
-use crate::eval::run::{When, run};
+use crate::eval::run::run;
+use crate::eval::trace::Trace;
+use crate::explain::Explained;
 use crate::{ParseOptions, parse};
 
 /// What holds for every query of an [`Engine`].
@@ -29,6 +31,8 @@ pub struct EngineOptions {
     pub delayed_name_removal: bool,
     /// `type-and-unit-labels`: `__type__` says whether a metric is a counter.
     pub type_and_unit_labels: bool,
+    /// `use-start-timestamps`: rates see when the counting of a sample began.
+    pub start_timestamps: bool,
     /// What the parser lets through.
     pub parse: ParseOptions,
 }
@@ -43,6 +47,7 @@ impl Default for EngineOptions {
             default_subquery_step_ms: 60_000,
             delayed_name_removal: false,
             type_and_unit_labels: false,
+            start_timestamps: false,
             parse: ParseOptions::default(),
         }
     }
@@ -215,6 +220,25 @@ pub struct QueryResult {
     pub stats: QueryStats,
 }
 
+/// The time or the times of a query, ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// One time.
+    Instant {
+        /// The time.
+        t_ms: i64,
+    },
+    /// `start_ms`, `start_ms + step_ms` and so on, up to and with `end_ms`.
+    Range {
+        /// The first time.
+        start_ms: i64,
+        /// No time is after it.
+        end_ms: i64,
+        /// More than 0.
+        step_ms: i64,
+    },
+}
+
 /// Evaluates queries; holds options alone, so that one serves all threads.
 #[derive(Debug, Clone, Default)]
 pub struct Engine {
@@ -271,7 +295,7 @@ impl Engine {
         t_ms: i64,
         context: &QueryContext,
     ) -> Result<QueryResult, QueryError> {
-        run(&self.options, queryable, ast, When::Instant { t_ms }, context)
+        self.run(queryable, ast, When::Instant { t_ms }, context, &mut None)
     }
 
     /// Evaluates `ast` at `start_ms`, `start_ms + step_ms` and so on, up to and with `end_ms`.
@@ -286,6 +310,56 @@ impl Engine {
         context: &QueryContext,
     ) -> Result<QueryResult, QueryError> {
         let when = When::Range { start_ms, end_ms, step_ms };
-        run(&self.options, queryable, ast, when, context)
+        self.run(queryable, ast, when, context, &mut None)
     }
+
+    /// The operators that would evaluate `ast` and what their selectors are estimated to read.
+    /// Series are selected, as [`Queryable::select`] does, and no sample is read.
+    ///
+    /// # Errors
+    /// [`QueryError`] of what can be told before samples are read, such as too many series.
+    pub fn explain(
+        &self,
+        queryable: &dyn Queryable,
+        ast: &Ast,
+        when: When,
+        context: &QueryContext,
+    ) -> Result<Explained, QueryError> {
+        let mut trace = Some(Trace::new(ast.len(), || 0, true));
+        self.run(queryable, ast, when, context, &mut trace)?;
+        Ok(explained(ast, trace))
+    }
+
+    /// Evaluates `ast` and says what each operator did. `clock` gives nanoseconds since any fixed
+    /// moment and is read twice a row and operator.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub fn analyze(
+        &self,
+        queryable: &dyn Queryable,
+        ast: &Ast,
+        when: When,
+        context: &QueryContext,
+        clock: fn() -> u64,
+    ) -> Result<(QueryResult, Explained), QueryError> {
+        let mut trace = Some(Trace::new(ast.len(), clock, false));
+        let result = self.run(queryable, ast, when, context, &mut trace)?;
+        Ok((result, explained(ast, trace)))
+    }
+
+    fn run(
+        &self,
+        queryable: &dyn Queryable,
+        ast: &Ast,
+        when: When,
+        context: &QueryContext,
+        trace: &mut Option<Trace>,
+    ) -> Result<QueryResult, QueryError> {
+        run((&self.options, context), queryable, ast, when, trace)
+    }
+}
+
+fn explained(ast: &Ast, trace: Option<Trace>) -> Explained {
+    Explained::new(ast, &trace.expect("a run without an error gives back its trace"))
 }

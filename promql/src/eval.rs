@@ -32,6 +32,7 @@ pub(crate) mod smoothed;
 pub(crate) mod sort;
 pub(crate) mod state;
 pub(crate) mod subquery;
+pub(crate) mod trace;
 pub(crate) mod windows;
 
 pub(crate) use names::is_metadata_label;
@@ -144,10 +145,24 @@ pub(crate) fn build<'q>(
     state: &mut State,
 ) -> Result<Rows<'q>, QueryError> {
     if query.plan.node(id).invariant && steps.count > 1 {
-        let once = build_node(query, id, Steps::once(steps.start_ms), state)?;
+        let once = build_counted(query, id, Steps::once(steps.start_ms), state)?;
         return Ok(Box::new(repeat::Repeat::new(once, steps)));
     }
-    build_node(query, id, steps, state)
+    build_counted(query, id, steps, state)
+}
+
+fn build_counted<'q>(
+    query: &'q Query<'q>,
+    id: NodeId,
+    steps: Steps,
+    state: &mut State,
+) -> Result<Rows<'q>, QueryError> {
+    let id = query.unwrapped(id);
+    let rows = build_node(query, id, steps, state)?;
+    Ok(match &mut state.trace {
+        None => rows,
+        Some(trace) => trace.counted(id, steps.count, rows),
+    })
 }
 
 fn build_node<'q>(
@@ -156,7 +171,6 @@ fn build_node<'q>(
     steps: Steps,
     state: &mut State,
 ) -> Result<Rows<'q>, QueryError> {
-    let id = query.unwrapped(id);
     match query.ast.expr(id) {
         Expr::Vector(_) => selector::build(query, id, steps, selector::Emit::Value, state),
         Expr::Call { function, args } => call::build(query, id, function, args, steps, state),

@@ -81,7 +81,9 @@ impl Object {
             Expr::Number { value, .. } => {
                 object.raw("type", "\"numberLiteral\"").string("val", &plain_float(*value))
             }
-            Expr::String(value) => object.raw("type", "\"stringLiteral\"").string("val", value),
+            Expr::String(value) => {
+                object.raw("type", "\"stringLiteral\"").string("val", value.as_str())
+            }
             Expr::Vector(selector) => object
                 .selector(selector, None)
                 .timing(selector.at)

@@ -21,7 +21,7 @@ pub mod elementary;
 pub mod engine;
 mod error;
 mod eval;
-pub mod fold;
+pub mod explain;
 pub mod functions;
 pub mod histogram;
 mod json;

@@ -47,7 +47,7 @@ pub(crate) fn parts(ast: &Ast, id: NodeId) -> Vec<Part> {
     let text = |text: String| Part::Text(text);
     match ast.expr(id) {
         Expr::Number { value, duration } => vec![text(number(*value, *duration))],
-        Expr::String(value) => vec![text(go_quote(value))],
+        Expr::String(value) => vec![text(value.quoted())],
         Expr::Vector(selector) => vec![text(vector_selector(selector))],
         Expr::Matrix { selector, range } => match ast.expr(*selector) {
             Expr::Vector(selector) => vec![text(matrix_selector(selector, range))],

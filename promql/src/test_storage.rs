@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use model::{
     ColumnId, CounterResetHint, Estimate, FloatHistogram, HistogramValue, Labels, NamesRequest,
-    Queryable, ReadError, Selection, SeriesBuf, SeriesSet,
+    Queryable, ReadError, Selection, SeriesBuf, SeriesSet, UNKNOWN_START,
 };
 
 use crate::histogram::compare::detect_reset;
@@ -29,6 +29,9 @@ struct Series {
     times: Vec<i64>,
     values: Vec<f64>,
     histograms: Vec<(i64, Arc<FloatHistogram>)>,
+    /// When the counting of each float and of each histogram began.
+    starts: Vec<i64>,
+    histogram_starts: Vec<i64>,
     /// Made when first asked for, so that appending stays cheap.
     column: OnceLock<ColumnId>,
 }
@@ -92,6 +95,19 @@ impl TestStorage {
     /// # Errors
     /// [`AppendError`]; the same bits at the newest time are no error.
     pub fn append(&mut self, labels: &Labels, t_ms: i64, v: f64) -> Result<(), AppendError> {
+        self.append_with_start(labels, (UNKNOWN_START, t_ms), v)
+    }
+
+    /// Appends a float whose counting began at `start_ms`.
+    ///
+    /// # Errors
+    /// As [`TestStorage::append`].
+    pub fn append_with_start(
+        &mut self,
+        labels: &Labels,
+        (start_ms, t_ms): (i64, i64),
+        v: f64,
+    ) -> Result<(), AppendError> {
         let series = self.series(labels);
         match series.newest() {
             Some(newest) if newest > t_ms => return Err(AppendError::OutOfOrder),
@@ -104,6 +120,7 @@ impl TestStorage {
         }
         series.times.push(t_ms);
         series.values.push(v);
+        series.starts.push(start_ms);
         Ok(())
     }
 
@@ -117,6 +134,19 @@ impl TestStorage {
         t_ms: i64,
         h: FloatHistogram,
     ) -> Result<(), AppendError> {
+        self.append_histogram_with_start(labels, (UNKNOWN_START, t_ms), h)
+    }
+
+    /// Appends a histogram whose counting began at `start_ms`.
+    ///
+    /// # Errors
+    /// [`AppendError`].
+    pub fn append_histogram_with_start(
+        &mut self,
+        labels: &Labels,
+        (start_ms, t_ms): (i64, i64),
+        h: FloatHistogram,
+    ) -> Result<(), AppendError> {
         let series = self.series(labels);
         match series.newest() {
             Some(newest) if newest > t_ms => return Err(AppendError::OutOfOrder),
@@ -125,6 +155,7 @@ impl TestStorage {
         }
         let hint = series.hint(&h);
         series.histograms.push((t_ms, Arc::new(FloatHistogram { hint, ..h })));
+        series.histogram_starts.push(start_ms);
         Ok(())
     }
 
@@ -167,10 +198,17 @@ impl SeriesSet for Set {
             times.extend_from_slice(&series.times[from..to.max(from)]);
             Ok::<_, ReadError>(from)
         })?;
-        buf.values_mut().extend_from_slice(&series.values[runs.skip..runs.skip + runs.len]);
-        for (t_ms, h) in &series.histograms {
+        let kept = runs.skip..runs.skip + runs.len;
+        buf.values_mut().extend_from_slice(&series.values[kept.clone()]);
+        if series.starts.iter().any(|start| *start != UNKNOWN_START) {
+            buf.push_starts(&series.starts[kept]);
+        }
+        for ((t_ms, h), start_ms) in series.histograms.iter().zip(&series.histogram_starts) {
             if (self.mint..=self.maxt).contains(t_ms) {
                 buf.push_histogram(*t_ms, HistogramValue::Float(Arc::clone(h)));
+                if *start_ms != UNKNOWN_START {
+                    buf.push_histogram_starts(&[*start_ms]);
+                }
             }
         }
         buf.end();

@@ -1,11 +1,14 @@
 //! Aggregations. Rows are folded into their groups and dropped, so that the memory is groups times
 //! steps; only `topk`, `quantile` and their like keep more.
 
+mod accumulator;
 mod count_values;
 mod fold;
 mod group;
 mod pick;
 mod rank;
+
+use fold::Fold;
 
 use super::scalar::{self, Scalars};
 use super::{Query, Rows, State, Steps};
@@ -52,14 +55,14 @@ fn assemble<'q>(
     let param_pos = aggregate.param.map(|id| query.ast.pos(id)).unwrap_or_default();
     let param = param.unwrap_or(Scalars::Const(f64::NAN));
     Ok(match aggregate.op {
-        AggregateOp::Sum => Box::new(fold::Fold::<fold::Total>::new(input)),
-        AggregateOp::Avg => Box::new(fold::Fold::<fold::Average>::new(input)),
-        AggregateOp::Count => Box::new(fold::Fold::<fold::Count>::new(input)),
-        AggregateOp::Group => Box::new(fold::Fold::<fold::Group>::new(input)),
-        AggregateOp::Min => Box::new(fold::Fold::<fold::Min>::new(input)),
-        AggregateOp::Max => Box::new(fold::Fold::<fold::Max>::new(input)),
-        AggregateOp::Stddev => Box::new(fold::Fold::<fold::Stddev>::new(input)),
-        AggregateOp::Stdvar => Box::new(fold::Fold::<fold::Stdvar>::new(input)),
+        AggregateOp::Sum => Box::new(Fold::<accumulator::Total>::new(input)),
+        AggregateOp::Avg => Box::new(Fold::<accumulator::Average>::new(input)),
+        AggregateOp::Count => Box::new(Fold::<accumulator::Count>::new(input)),
+        AggregateOp::Group => Box::new(Fold::<accumulator::Group>::new(input)),
+        AggregateOp::Min => Box::new(Fold::<accumulator::Min>::new(input)),
+        AggregateOp::Max => Box::new(Fold::<accumulator::Max>::new(input)),
+        AggregateOp::Stddev => Box::new(Fold::<accumulator::Stddev>::new(input)),
+        AggregateOp::Stdvar => Box::new(Fold::<accumulator::Stdvar>::new(input)),
         AggregateOp::Quantile => rank::quantile(input, param, param_pos, state),
         AggregateOp::Topk | AggregateOp::Bottomk => Box::new(rank::Top::new(input, &param)?),
         AggregateOp::Limitk => Box::new(pick::First::new(input, &param)?),

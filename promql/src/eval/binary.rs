@@ -84,6 +84,9 @@ pub(crate) fn build<'q>(
     } else {
         super::build(query, at, steps, state)?
     };
+    if state.is_dry() {
+        build_right_sides(query, &links, steps, state)?;
+    }
     Ok(Box::new(Chain {
         query,
         steps,
@@ -95,6 +98,23 @@ pub(crate) fn build<'q>(
         ready: VecDeque::new(),
         held: Held::default(),
     }))
+}
+
+/// Builds the right sides, which else are built one after the other as the chain runs.
+fn build_right_sides(
+    query: &Query<'_>,
+    links: &[Link<'_>],
+    steps: Steps,
+    state: &mut State,
+) -> Result<(), QueryError> {
+    for link in links.iter().filter(|link| link.scalar_left.is_none()) {
+        if link.is_scalar(query.plan) {
+            scalar::eval(query, link.binary.rhs, steps, state)?;
+        } else {
+            drop(super::build(query, link.binary.rhs, steps, state)?);
+        }
+    }
+    Ok(())
 }
 
 /// How many links must run to completion so that one right-hand side is in memory at a time: all

@@ -1,12 +1,11 @@
 //! Function calls: from the name to the operator.
 
 use super::element::{floats, nameless};
-use super::merge::{Equal, Merge};
 use super::scalar::{self, Scalars};
 use super::selector::{self, seconds};
 use super::{Cell, Operator, Query, Row, Rows, State, Steps};
 use super::{absent, histogram, info, label, range, range_function};
-use crate::ast::{Expr, NodeId, Pos, ValueType};
+use crate::ast::{Expr, NodeId, Pos, Text, ValueType};
 use crate::engine::QueryError;
 use crate::functions::{Function, dispatch, math};
 
@@ -19,11 +18,16 @@ pub(crate) struct Call<'q> {
 
 impl<'q> Call<'q> {
     /// The string argument `i`.
-    pub(crate) fn text(&self, i: usize) -> &'q str {
+    pub(crate) fn literal(&self, i: usize) -> &'q Text {
         match self.query.ast.expr(self.query.unwrapped(self.args[i])) {
             Expr::String(text) => text,
             _ => unreachable!("the type checker asks for a string"),
         }
+    }
+
+    /// The text of the string argument `i`.
+    pub(crate) fn text(&self, i: usize) -> &'q str {
+        self.literal(i).as_str()
     }
 
     /// The scalar argument `i`.
@@ -97,6 +101,7 @@ fn build_other<'q>(
             Ok(constant(steps, |step| v.at(step)))
         }
         "timestamp" => timestamp(call, state),
+        "start_timestamp" => start_timestamp(call, state),
         "clamp" => {
             let (low, high) = (call.scalar(1, state)?, call.scalar(2, state)?);
             nameless(query, args[0], steps, state, move |row, _| {
@@ -176,21 +181,43 @@ fn constant<'q>(steps: Steps, f: impl Fn(usize) -> f64) -> Rows<'q> {
     Box::new(Constant(Some(row)))
 }
 
+/// When the counting of the sample began. Only a selector knows, and only with
+/// `use-start-timestamps`: else there is no answer.
+fn start_timestamp<'q>(call: &Call<'q>, state: &mut State) -> Result<Rows<'q>, QueryError> {
+    let id = call.query.unwrapped(call.args[0]);
+    match call.query.ast.expr(id) {
+        Expr::Vector(selector) if call.query.options.start_timestamps && !selector.smoothed => {
+            of_selector(call, id, selector::Emit::Start, state)
+        }
+        _ => nameless(call.query, id, call.steps, state, |row, _| {
+            (0..row.steps()).for_each(|step| row.clear(step));
+            Ok(())
+        }),
+    }
+}
+
+/// What a selector emits in place of values, without names.
+fn of_selector<'q>(
+    call: &Call<'q>,
+    id: NodeId,
+    emit: selector::Emit,
+    state: &mut State,
+) -> Result<Rows<'q>, QueryError> {
+    let query = call.query;
+    let rows = selector::build(query, id, call.steps, emit, state)?;
+    let rows = super::element::Map::boxed(rows, move |row, _| {
+        query.drop_name(row);
+        Ok(())
+    });
+    Ok(query.merged(rows, id))
+}
+
 /// The time of the sample where the argument is a selector, else of the step.
 fn timestamp<'q>(call: &Call<'q>, state: &mut State) -> Result<Rows<'q>, QueryError> {
     let (query, steps) = (call.query, call.steps);
     let id = query.unwrapped(call.args[0]);
     if let Expr::Vector(_) = query.ast.expr(id) {
-        let rows = selector::build(query, id, steps, selector::Emit::Time, state)?;
-        let rows = super::element::Map::boxed(rows, move |row, _| {
-            query.drop_name(row);
-            Ok(())
-        });
-        return Ok(if query.options.delayed_name_removal || query.plan.node(id).one_name {
-            rows
-        } else {
-            Box::new(Merge::new(rows, Equal::Join))
-        });
+        return of_selector(call, id, selector::Emit::Time, state);
     }
     nameless(query, id, steps, state, move |row, _| {
         for step in 0..row.steps() {

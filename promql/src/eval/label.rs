@@ -6,21 +6,24 @@ use super::call::Call;
 use super::element::Map;
 use super::merge::{Equal, Merge};
 use super::{Rows, State};
+use crate::ast::Text;
 use crate::engine::QueryError;
 use crate::functions::label::{LabelJoin, LabelReplace};
 
 /// The operator of `label_replace`.
 pub(crate) fn replace<'q>(call: &Call<'q>, state: &mut State) -> Result<Rows<'q>, QueryError> {
-    let [dst, template, src, expression] = [1, 2, 3, 4].map(|i| call.text(i));
-    let f = LabelReplace::new(dst, template, src, expression).map_err(QueryError::Execution)?;
+    let [template, src, expression] = [2, 3, 4].map(|i| call.text(i));
+    let f = LabelReplace::new(call.literal(1), template, src, expression)
+        .map_err(QueryError::Execution)?;
     let sets_name = f.sets_name();
     relabeled(call, state, sets_name, move |labels| f.apply(labels))
 }
 
 /// The operator of `label_join`.
 pub(crate) fn join<'q>(call: &Call<'q>, state: &mut State) -> Result<Rows<'q>, QueryError> {
-    let sources: Vec<&str> = (3..call.args.len()).map(|i| call.text(i)).collect();
-    let f = LabelJoin::new(call.text(1), call.text(2), &sources).map_err(QueryError::Execution)?;
+    let sources: Vec<&Text> = (3..call.args.len()).map(|i| call.literal(i)).collect();
+    let f =
+        LabelJoin::new(call.literal(1), call.text(2), &sources).map_err(QueryError::Execution)?;
     let sets_name = f.sets_name();
     relabeled(call, state, sets_name, move |labels| Some(f.apply(labels)))
 }

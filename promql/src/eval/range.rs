@@ -10,6 +10,7 @@ use super::{Query, References, State, Steps, selector, subquery};
 use crate::ast::{Expr, NodeId, VectorSelector};
 use crate::engine::QueryError;
 use crate::functions::rate::extended::Modifier;
+use crate::functions::window::Starts;
 
 /// A histogram with its time.
 pub(crate) type TimedHistogram = (i64, Arc<FloatHistogram>);
@@ -20,6 +21,7 @@ pub(crate) struct SeriesView<'a> {
     pub(crate) times: &'a [i64],
     pub(crate) values: &'a [f64],
     pub(crate) histograms: &'a [TimedHistogram],
+    pub(crate) starts: Starts<'a>,
     /// The same number means the same `times`; `None` that nothing is known.
     pub(crate) generation: Option<u64>,
 }
@@ -79,7 +81,11 @@ pub(crate) fn build<'q>(
             }
             let span = reach.span(&references);
             let set = selector::select(query, *selector, inner, span, range_ms, state)?;
-            Box::new(Stored { detect_resets: facts.counts_only, ..Stored::new(set) })
+            Box::new(Stored {
+                detect_resets: facts.counts_only,
+                with_starts: query.options.start_timestamps,
+                ..Stored::new(set)
+            })
         }
         Expr::Subquery(inner) => {
             Box::new(subquery::build(query, inner, facts, &references, state)?)
@@ -99,6 +105,11 @@ pub(crate) struct Stored {
     histograms: Vec<TimedHistogram>,
     /// See the instant selector.
     detect_resets: bool,
+    /// Whether the reader wants start times.
+    with_starts: bool,
+    /// Start times without those of stale markers, where there were some and times are known.
+    clean_starts: Vec<i64>,
+    clean_histogram_starts: Vec<i64>,
     held: Held,
 }
 
@@ -111,6 +122,9 @@ impl Stored {
             clean: None,
             histograms: Vec::new(),
             detect_resets: false,
+            with_starts: false,
+            clean_starts: Vec::new(),
+            clean_histogram_starts: Vec::new(),
             held: Held::default(),
         }
     }
@@ -122,6 +136,11 @@ impl Stored {
             let pairs = self.buf.times().iter().zip(self.buf.values());
             pairs.filter(|(_, v)| !is_stale(**v)).map(|(t, v)| (*t, *v)).unzip()
         });
+        self.clean_starts.clear();
+        self.clean_histogram_starts.clear();
+        if self.with_starts {
+            self.clean_starts();
+        }
         self.histograms.clear();
         let live =
             self.buf.histograms().iter().filter(|(_, h): &&(i64, HistogramValue)| !h.is_stale());
@@ -132,6 +151,20 @@ impl Stored {
             }
             self.histograms.push((*t, h));
         }
+    }
+}
+
+impl Stored {
+    /// Start times of what is no stale marker, as far as they do not lie in the buffer already.
+    fn clean_starts(&mut self) {
+        let buf = &self.buf;
+        if self.clean.is_some() {
+            let live = buf.starts().iter().zip(buf.values()).filter(|(_, v)| !is_stale(**v));
+            self.clean_starts.extend(live.map(|(start, _)| *start));
+        }
+        let live = buf.histogram_starts().iter().zip(buf.histograms());
+        let live = live.filter(|(_, h)| !h.1.is_stale());
+        self.clean_histogram_starts.extend(live.map(|(start, _)| *start));
     }
 }
 
@@ -163,12 +196,23 @@ impl RangeSource for Stored {
 
     fn series(&self) -> SeriesView<'_> {
         let histograms = &self.histograms;
+        let starts = |floats| {
+            if self.with_starts {
+                Starts { floats, histograms: &self.clean_histogram_starts }
+            } else {
+                Starts::default()
+            }
+        };
         match &self.clean {
-            Some((times, values)) => SeriesView { times, values, histograms, generation: None },
+            Some((times, values)) => {
+                let starts = starts(&self.clean_starts);
+                SeriesView { times, values, histograms, starts, generation: None }
+            }
             None => SeriesView {
                 times: self.buf.times(),
                 values: self.buf.values(),
                 histograms,
+                starts: starts(self.buf.starts()),
                 generation: Some(self.buf.generation()),
             },
         }

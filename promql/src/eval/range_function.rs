@@ -110,13 +110,18 @@ impl RangeFunction<'_> {
         let times = series.times;
         let anew =
             self.floats.update(|i| times[i], times.len(), series.generation, references, *reach);
+        if anew && let Fast::Row(_, plan) = &mut self.fast {
+            // Also where this series is computed in another way: the next may have its times.
+            *plan = None;
+        }
         if !series.histograms.is_empty() {
             let h = series.histograms;
             self.histograms.update(|i| h[i].0, h.len(), None, references, *reach);
             state.stats.queryable_samples += self.histograms.seen();
         }
         state.stats.queryable_samples += self.floats.seen();
-        if !series.histograms.is_empty() {
+        let resets_are_told = self.of_counter && !series.starts.is_empty();
+        if !series.histograms.is_empty() || resets_are_told {
             return compute_each(
                 self.kernel,
                 &self.args,
@@ -143,7 +148,7 @@ impl RangeFunction<'_> {
             }
             Fast::Slice(f) => compute_slices(*f, &self.floats, series, row, state)?,
             Fast::Row(kind, plan) => {
-                if anew || plan.is_none() {
+                if plan.is_none() {
                     let bounds = self.floats.bounds();
                     let row_plan =
                         RowPlan::new(*kind, times, bounds, &self.scratch.ends_ms, *range_ms);
@@ -212,11 +217,13 @@ fn compute_each(
             continue;
         }
         state.worked((floats.len() + histograms.len()) as u64)?;
+        let starts = series.starts.of(floats.clone(), histograms.clone());
         let end_ms = vector.references.at(step);
         let window = Window {
             times: &series.times[floats.clone()],
             values: &series.values[floats],
             histograms: &series.histograms[histograms],
+            starts,
             start_ms: end_ms.saturating_sub(vector.range_ms),
             end_ms,
             step_ms: vector.references.steps.at(step),

@@ -7,30 +7,25 @@ use model::{Labels, Queryable};
 use super::merge::{Equal, merge};
 use super::names::without_name;
 use super::state::Held;
+use super::trace::Trace;
 use super::{Cell, Query, Row, State, Steps, range, scalar};
 use crate::ast::{Ast, Expr, NodeId, ValueType};
 use crate::engine::{
     EngineOptions, MatrixSeries, QueryContext, QueryError, QueryResult, SampleValue, Value,
-    VectorSample,
+    VectorSample, When,
 };
 use crate::functions::rate::extended;
-use crate::functions::window::Window;
+use crate::functions::window::{Starts, Window};
 use crate::plan::Plan;
 
-/// The time or the times of a query, ms.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum When {
-    Instant { t_ms: i64 },
-    Range { start_ms: i64, end_ms: i64, step_ms: i64 },
-}
-
-/// Evaluates `ast`.
+/// Evaluates `ast` and keeps the record in `trace`, where one is given; a dry one gives a value
+/// without meaning.
 pub(crate) fn run(
-    options: &EngineOptions,
+    (options, context): (&EngineOptions, &QueryContext),
     queryable: &dyn Queryable,
     ast: &Ast,
     when: When,
-    context: &QueryContext,
+    trace: &mut Option<Trace>,
 ) -> Result<QueryResult, QueryError> {
     let (steps, end_ms, step_ms) = match when {
         When::Instant { t_ms } => (Steps::once(t_ms), t_ms, 0),
@@ -58,11 +53,15 @@ pub(crate) fn run(
     state.poll()?;
     let root = query.unwrapped(ast.root());
     let instant = matches!(when, When::Instant { .. });
-    let value = if instant {
+    state.trace = trace.take();
+    let value = if state.is_dry() {
+        build_root(&query, root, (steps, instant), &mut state)?
+    } else if instant {
         instant_value(&query, root, steps, &mut state)?
     } else {
         range_value(&query, root, steps, &mut state)?
     };
+    *trace = state.trace;
     Ok(QueryResult {
         value,
         annotations: state.annotations,
@@ -73,6 +72,27 @@ pub(crate) fn run(
 
 /// A few rows of floats with their presence.
 const IN_FLIGHT_BYTES_PER_STEP: u64 = 8 * 16;
+
+/// Builds the operators and asks nothing of them.
+fn build_root(
+    query: &Query<'_>,
+    root: NodeId,
+    (steps, instant): (Steps, bool),
+    state: &mut State,
+) -> Result<Value, QueryError> {
+    match query.plan.node(root).ty {
+        // These have no value over a range, which is an error of its own.
+        ValueType::String | ValueType::Matrix if !instant => {
+            return range_value(query, root, steps, state);
+        }
+        _ if steps.count == 0 => {}
+        ValueType::Scalar => drop(scalar::eval(query, root, steps, state)?),
+        ValueType::Vector => drop(super::build(query, root, steps, state)?),
+        ValueType::Matrix => drop(range::build(query, root, steps, state)?),
+        ValueType::String => {}
+    }
+    Ok(Value::Vector(Vec::new()))
+}
 
 fn instant_value(
     query: &Query<'_>,
@@ -86,7 +106,7 @@ fn instant_value(
             Value::Scalar { t_ms, v: scalar::eval(query, root, steps, state)?.at(0) }
         }
         ValueType::String => match query.ast.expr(root) {
-            Expr::String(text) => Value::String { t_ms, text: text.clone() },
+            Expr::String(text) => Value::String { t_ms, text: text.as_str().to_owned() },
             _ => unreachable!("no operation gives a string"),
         },
         ValueType::Vector => {
@@ -183,6 +203,7 @@ fn raw_matrix(
                 times: series.times,
                 values: series.values,
                 histograms: &[],
+                starts: Starts::default(),
                 start_ms,
                 end_ms,
                 step_ms: end_ms,

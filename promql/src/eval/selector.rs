@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use model::{
-    CounterResetHint, FloatHistogram, Selection, SelectionHints, SeriesBuf, SeriesSet, is_stale,
+    CounterResetHint, FloatHistogram, Selection, SelectionHints, SeriesBuf, SeriesSet,
+    UNKNOWN_START, is_stale,
 };
 
 use super::state::Held;
@@ -21,6 +22,8 @@ pub(crate) enum Emit {
     Time,
     /// The same of an info series, which has no histograms.
     InfoTime,
+    /// When its counting began, in seconds, 0 where that is not known.
+    Start,
 }
 
 /// No sample within the lookback.
@@ -95,7 +98,10 @@ pub(crate) fn select(
     let set = query.queryable.select(&selection)?;
     state.selected(set.len())?;
     state.storage_warnings.extend(set.warnings());
-    Ok(set)
+    Ok(match &mut state.trace {
+        None => set,
+        Some(trace) => trace.selected(id, set),
+    })
 }
 
 impl Query<'_> {
@@ -184,9 +190,12 @@ impl InstantSelector {
             }
         }
         if self.emit != Emit::Value {
-            let times = self.buf.times();
             for step in self.found.iter() {
-                row.floats[step] = seconds(times[self.index[step] as usize]);
+                let i = self.index[step] as usize;
+                row.floats[step] = seconds(match self.emit {
+                    Emit::Start => start_of(self.buf.starts(), i),
+                    _ => self.buf.times()[i],
+                });
             }
         }
     }
@@ -221,6 +230,11 @@ impl InstantSelector {
                 Emit::Value => {}
                 Emit::Time => {
                     row.set_float(step, seconds(*time));
+                    continue;
+                }
+                Emit::Start => {
+                    let start_ms = start_of(self.buf.histogram_starts(), after - 1);
+                    row.set_float(step, seconds(start_ms));
                     continue;
                 }
                 Emit::InfoTime => {
@@ -260,6 +274,11 @@ pub(crate) fn with_reset_hint(
 fn bounds(references: &References, step: usize, lookback_ms: i64) -> (i64, i64) {
     let t = references.at(step);
     (t, t.saturating_sub(lookback_ms))
+}
+
+/// The start time of sample `i`; a list of nothing knows of none.
+fn start_of(starts: &[i64], i: usize) -> i64 {
+    starts.get(i).copied().unwrap_or(UNKNOWN_START)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "Prometheus converts the same way")]

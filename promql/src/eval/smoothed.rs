@@ -47,7 +47,7 @@ pub(crate) fn build<'q>(
 impl Smoothed {
     /// Puts the value of each step into `row`.
     fn fill(&mut self, row: &mut Row, state: &mut State) {
-        let SeriesView { times, values, histograms, generation } = self.source.series();
+        let SeriesView { times, values, histograms, generation, .. } = self.source.series();
         let (references, reach) = (&self.references, self.reach);
         self.floats.update(|i| times[i], times.len(), generation, references, reach);
         let h = histograms;

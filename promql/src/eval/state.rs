@@ -5,6 +5,7 @@ use std::sync::Arc;
 use model::{Account, Charge, Interrupt, Labels};
 
 use super::Row;
+use super::trace::Trace;
 use crate::annotations::Annotations;
 use crate::engine::{EngineOptions, QueryContext, QueryError, QueryStats};
 
@@ -19,6 +20,8 @@ pub(crate) struct State {
     pub(crate) annotations: Annotations,
     pub(crate) storage_warnings: Vec<String>,
     pub(crate) stats: QueryStats,
+    /// Only where somebody asked for it: it costs two clock readings a row and operator.
+    pub(crate) trace: Option<Trace>,
     interrupt: Arc<dyn Interrupt>,
     charge: Charge,
     max_bytes: u64,
@@ -44,6 +47,7 @@ impl State {
             annotations: Annotations::new(),
             storage_warnings: Vec::new(),
             stats: QueryStats::default(),
+            trace: None,
             interrupt: Arc::clone(&context.interrupt),
             charge,
             max_bytes: context.max_bytes,
@@ -53,6 +57,11 @@ impl State {
             work: 0,
             spare: Vec::new(),
         })
+    }
+
+    /// Whether operators are only built, to see what they select.
+    pub(crate) fn is_dry(&self) -> bool {
+        self.trace.as_ref().is_some_and(|trace| trace.dry)
     }
 
     /// Says that about `samples` samples of work were done, and polls the interrupt when due.

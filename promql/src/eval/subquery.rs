@@ -9,6 +9,7 @@ use super::range::{RangeSource, SeriesView, TimedHistogram};
 use super::{Query, References, Row, Rows, State, Steps};
 use crate::ast::{self, ValueType};
 use crate::engine::QueryError;
+use crate::functions::window::Starts;
 use crate::plan::NodePlan;
 
 /// The series of a subquery; the current row is the samples of the current series.
@@ -106,11 +107,13 @@ impl RangeSource for Subquery<'_> {
                 times: &self.step_times,
                 values: &self.row.floats,
                 histograms: &[],
+                starts: Starts::default(),
                 generation: Some(0),
             }
         } else {
             let Self { times, values, histograms, .. } = self;
-            SeriesView { times, values, histograms, generation: None }
+            let starts = Starts::default();
+            SeriesView { times, values, histograms, starts, generation: None }
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use model::{Labels, LabelsBuilder, MatchOp, Matcher, NAME_LABEL, Regex};
 
+use crate::ast::Text;
+
 /// A `label_replace` with its arguments checked.
 #[derive(Debug, Clone)]
 pub struct LabelReplace {
@@ -16,13 +18,12 @@ impl LabelReplace {
     ///
     /// # Errors
     /// The text of the execution error where the expression or the label name is not valid.
-    pub fn new(dst: &str, template: &str, src: &str, expression: &str) -> Result<Self, String> {
+    pub fn new(dst: &Text, template: &str, src: &str, expression: &str) -> Result<Self, String> {
         let bad = || format!("invalid regular expression in label_replace(): {expression}");
         let regex = Regex::wrapped(expression).map_err(|_| bad())?;
-        if dst.is_empty() {
-            return Err(format!("invalid destination label name in label_replace(): {dst}"));
-        }
-        Ok(Self { dst: dst.to_owned(), template: template.to_owned(), src: src.to_owned(), regex })
+        let dst = label_name(dst)
+            .map_err(|e| format!("invalid destination label name in label_replace(): {e}"))?;
+        Ok(Self { dst, template: template.to_owned(), src: src.to_owned(), regex })
     }
 
     /// The new labels, or `None` where the expression does not match and nothing changes.
@@ -39,6 +40,12 @@ impl LabelReplace {
     }
 }
 
+/// The label name that `text` is; the text itself where it is none.
+fn label_name(text: &Text) -> Result<String, &str> {
+    let name = text.as_str();
+    if name.is_empty() || !text.is_utf8() { Err(name) } else { Ok(name.to_owned()) }
+}
+
 /// A `label_join` with its arguments checked.
 #[derive(Debug, Clone)]
 pub struct LabelJoin {
@@ -52,18 +59,13 @@ impl LabelJoin {
     ///
     /// # Errors
     /// The text of the execution error where a label name is not valid.
-    pub fn new(dst: &str, separator: &str, sources: &[&str]) -> Result<Self, String> {
-        if let Some(bad) = sources.iter().find(|s| s.is_empty()) {
-            return Err(format!("invalid source label name in label_join(): {bad}"));
-        }
-        if dst.is_empty() {
-            return Err(format!("invalid destination label name in label_join(): {dst}"));
-        }
-        Ok(Self {
-            dst: dst.to_owned(),
-            separator: separator.to_owned(),
-            sources: sources.iter().map(|s| (*s).to_owned()).collect(),
-        })
+    pub fn new(dst: &Text, separator: &str, sources: &[&Text]) -> Result<Self, String> {
+        let sources: Result<Vec<String>, &str> = sources.iter().map(|s| label_name(s)).collect();
+        let sources =
+            sources.map_err(|e| format!("invalid source label name in label_join(): {e}"))?;
+        let dst = label_name(dst)
+            .map_err(|e| format!("invalid destination label name in label_join(): {e}"))?;
+        Ok(Self { dst, separator: separator.to_owned(), sources })
     }
 
     /// The new labels.
@@ -119,7 +121,7 @@ mod tests {
 
     fn replace(pairs: &[(&str, &str)], args: [&str; 4]) -> Option<String> {
         let [dst, template, src, expression] = args;
-        let f = LabelReplace::new(dst, template, src, expression).unwrap();
+        let f = LabelReplace::new(&dst.into(), template, src, expression).unwrap();
         f.apply(&labels(pairs)).map(|l| l.to_string())
     }
 
@@ -148,22 +150,26 @@ mod tests {
 
     #[test]
     fn bad_arguments_are_refused_in_the_words_of_prometheus() {
-        let error = |dst, re| LabelReplace::new(dst, "", "j", re).unwrap_err();
+        let error = |dst: &str, re| LabelReplace::new(&dst.into(), "", "j", re).unwrap_err();
         assert_eq!(error("k", "("), "invalid regular expression in label_replace(): (");
         assert_eq!(error("", "a"), "invalid destination label name in label_replace(): ");
-        assert!(LabelReplace::new("~", "", "j", "a").is_ok(), "any UTF-8 name is valid");
-        let error = LabelJoin::new("k", "-", &["a", ""]).unwrap_err();
+        assert!(LabelReplace::new(&"~".into(), "", "j", "a").is_ok(), "any UTF-8 name is valid");
+        let bytes = Text::new(vec![b'a', 0xff]);
+        let error = LabelReplace::new(&bytes, "", "j", "a").unwrap_err();
+        assert_eq!(error, "invalid destination label name in label_replace(): a\u{fffd}");
+        let error = LabelJoin::new(&"k".into(), "-", &[&"a".into(), &"".into()]).unwrap_err();
         assert_eq!(error, "invalid source label name in label_join(): ");
-        let error = LabelJoin::new("", "-", &[]).unwrap_err();
+        let error = LabelJoin::new(&"".into(), "-", &[]).unwrap_err();
         assert_eq!(error, "invalid destination label name in label_join(): ");
     }
 
     #[test]
     fn label_join_joins_what_is_there() {
         let a = labels(&[("j", "a")]);
-        let join = LabelJoin::new("k", "-", &["j", "nope", "j"]).unwrap();
+        let (j, nope) = ("j".into(), "nope".into());
+        let join = LabelJoin::new(&"k".into(), "-", &[&j, &nope, &j]).unwrap();
         assert_eq!(join.apply(&a).to_string(), r#"{j="a", k="a--a"}"#);
-        assert_eq!(LabelJoin::new("j", "-", &[]).unwrap().apply(&a), Labels::empty());
+        assert_eq!(LabelJoin::new(&j, "-", &[]).unwrap().apply(&a), Labels::empty());
     }
 
     #[test]

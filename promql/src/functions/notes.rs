@@ -59,6 +59,14 @@ pub fn not_a_gauge(metric_name: &str) -> String {
     format!("this native histogram metric is not a gauge: {}", go_quote(metric_name))
 }
 
+/// Warning: a sample's counting began before the sample ahead of it, and is not the same counting.
+pub fn overlapping_starts(metric_name: &str) -> String {
+    format!(
+        "sample has start time that overlaps with previous sample timestamp for metric {}",
+        go_quote(metric_name)
+    )
+}
+
 /// Warning: the parameter of a quantile.
 pub fn invalid_quantile(q: f64) -> String {
     format!("quantile value should be between 0 and 1, got {}", number::format_g(q))

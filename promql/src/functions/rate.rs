@@ -9,6 +9,7 @@ pub mod extended;
 mod native;
 mod pairs;
 mod row;
+mod start;
 
 use super::notes;
 use super::window::{Notes, Output, Window};
@@ -56,6 +57,33 @@ impl Extent {
         }
     }
 
+    /// Of a counter that is known to have been zero at `zero_ms`: there is nothing to extrapolate
+    /// to at the start, and after a single sample nothing at the end.
+    fn from_zero(
+        zero_ms: i64,
+        (first_ms, last_ms, count): (i64, i64, usize),
+        bounds: (i64, i64),
+    ) -> Self {
+        let to_end = match count {
+            1 => 0.0,
+            _ => Self::new((first_ms, last_ms, count), bounds).to_end,
+        };
+        Self { sampled: ms_to_s(last_ms - zero_ms), to_start: 0.0, to_end }
+    }
+
+    /// Of a window whose first sample's counting began at `zero_ms`, where that is known; `None`
+    /// where a single sample has nothing to be compared with.
+    pub(super) fn of(
+        zero_ms: Option<i64>,
+        samples: (i64, i64, usize),
+        bounds: (i64, i64),
+    ) -> Option<Self> {
+        match zero_ms {
+            Some(zero_ms) => Some(Self::from_zero(zero_ms, samples, bounds)),
+            None => (samples.2 > 1).then(|| Self::new(samples, bounds)),
+        }
+    }
+
     /// What the difference is to be multiplied with. `zero_at` is the share of the sampled time
     /// before which a counter would have been negative.
     pub(super) fn factor(&self, zero_at: Option<f64>, per_seconds: Option<f64>) -> f64 {
@@ -86,6 +114,19 @@ fn increase_of(values: &[f64]) -> f64 {
     result
 }
 
+/// As [`increase_of`] where start times may say that a counter was reset and yet did not fall.
+fn increase_with_starts(w: &Window<'_>) -> f64 {
+    let (values, starts) = (w.values, w.starts.floats);
+    let mut result = values[values.len() - 1] - values[0];
+    for i in 1..values.len() {
+        let [before, now] = [i - 1, i].map(|i| start::stamp(starts, i, w.times[i]));
+        if values[i] < values[i - 1] || start::is_reset(before, now) {
+            result += values[i - 1];
+        }
+    }
+    result
+}
+
 fn extrapolated(w: &Window<'_>, notes: &mut Notes<'_>, kind: Kind) -> Output {
     if !w.histograms.is_empty() {
         if w.values.is_empty() {
@@ -94,11 +135,27 @@ fn extrapolated(w: &Window<'_>, notes: &mut Notes<'_>, kind: Kind) -> Output {
         notes.warn(notes::mixed_floats_histograms(notes.metric_name));
         return Output::Nothing;
     }
-    let (&[first_ms, .., last_ms], &[first, .., last]) = (w.times, w.values) else {
+    let (Some(&first_ms), Some(&last_ms)) = (w.times.first(), w.times.last()) else {
         return Output::Nothing;
     };
-    let extent = Extent::new((first_ms, last_ms, w.times.len()), (w.start_ms, w.end_ms));
-    let rise = if kind.is_counter() { increase_of(w.values) } else { last - first };
+    let (first, last) = (w.values[0], w.values[w.values.len() - 1]);
+    let starts = if kind.is_counter() { w.starts.floats } else { &[] };
+    let zero_ms = start::zero_ms(starts, first_ms, w.start_ms);
+    let samples = (first_ms, last_ms, w.times.len());
+    let Some(extent) = Extent::of(zero_ms, samples, (w.start_ms, w.end_ms)) else {
+        return Output::Nothing;
+    };
+    let mut rise = if !kind.is_counter() {
+        last - first
+    } else if starts.is_empty() {
+        increase_of(w.values)
+    } else {
+        start::note_overlap(w.times.iter().copied(), starts, notes);
+        increase_with_starts(w)
+    };
+    if zero_ms.is_some() {
+        rise += first;
+    }
     let per_seconds = kind.is_rate().then(|| seconds(w.end_ms - w.start_ms));
     Output::Float(rise * extent.factor(kind.zero_at(first, rise), per_seconds))
 }

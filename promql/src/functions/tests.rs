@@ -9,7 +9,7 @@ use proptest::{collection::vec, prelude::*};
 
 use super::dispatch::range_kernel;
 use super::rate::{Kind, RowPlan};
-use super::window::{Notes, Output, Window};
+use super::window::{Notes, Output, Starts, Window};
 use crate::annotations::Annotations;
 use crate::ast::Pos;
 
@@ -46,6 +46,7 @@ fn run(
         times: &samples.0[from..to],
         values: &samples.1[from..to],
         histograms: &[],
+        starts: Starts::default(),
         start_ms,
         end_ms,
         step_ms: end_ms,
@@ -174,6 +175,7 @@ proptest! {
                     times: &times[from..to],
                     values: &values[from..to],
                     histograms: &[],
+                    starts: Starts::default(),
                     start_ms: ends[i] - range_ms,
                     end_ms: ends[i],
                     step_ms: ends[i],

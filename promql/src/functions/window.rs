@@ -1,6 +1,7 @@
 //! What a range function is given and what it answers: the border between the engine, which finds
 //! the samples of each window, and the kernels, which are functions over slices.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use model::FloatHistogram;
@@ -17,12 +18,41 @@ pub struct Window<'a> {
     pub values: &'a [f64],
     /// The histograms, strictly increasing by time, in `(start_ms, end_ms]`.
     pub histograms: &'a [(i64, Arc<FloatHistogram>)],
+    /// When the counting of each sample began, where that is known.
+    pub starts: Starts<'a>,
     /// Exclusive lower bound: reference time minus range, ms.
     pub start_ms: i64,
     /// Inclusive upper bound: evaluation time (or `@`) minus offset, ms.
     pub end_ms: i64,
     /// The time of the step itself, ms; differs from `end_ms` under offset and `@`.
     pub step_ms: i64,
+}
+
+/// The start times of the samples of one window (contract 3.11): a list is empty where none is
+/// known, which costs nothing, and else as long as the samples, with
+/// [`UNKNOWN_START`](model::UNKNOWN_START) where one is not.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Starts<'a> {
+    /// Of the floats, ms.
+    pub floats: &'a [i64],
+    /// Of the histograms, ms.
+    pub histograms: &'a [i64],
+}
+
+impl Starts<'_> {
+    /// Whether no start is known.
+    pub const fn is_empty(self) -> bool {
+        self.floats.is_empty() && self.histograms.is_empty()
+    }
+
+    /// Those of some of the samples.
+    #[must_use]
+    pub fn of(self, floats: Range<usize>, histograms: Range<usize>) -> Self {
+        Self {
+            floats: self.floats.get(floats).unwrap_or_default(),
+            histograms: self.histograms.get(histograms).unwrap_or_default(),
+        }
+    }
 }
 
 /// What a range function answers for one window.

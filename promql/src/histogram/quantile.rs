@@ -17,7 +17,8 @@ pub enum NanObservations {
     Skewed,
 }
 
-/// The zero bucket of a histogram with observations on one side only ends at zero.
+/// A bucket around zero of a histogram with observations on one side only ends at zero: the zero
+/// bucket, and of custom buckets a lowest one whose bound is positive.
 fn one_sided(h: &FloatHistogram, mut bucket: Bucket) -> Bucket {
     if bucket.lower < 0.0 && bucket.upper > 0.0 {
         match (h.negative_buckets.is_empty(), h.positive_buckets.is_empty()) {
@@ -125,7 +126,7 @@ pub fn fraction(lower: f64, upper: f64, h: &FloatHistogram) -> (f64, bool) {
     let rank_of = |cut: f64| {
         let mut rank = 0.0;
         for bucket in &all {
-            let bucket = if is_custom(h) { *bucket } else { one_sided(h, *bucket) };
+            let bucket = one_sided(h, *bucket);
             if bucket.lower >= cut {
                 return rank;
             }

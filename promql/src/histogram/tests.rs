@@ -93,6 +93,29 @@ fn quantiles_are_those_of_prometheus() {
 }
 
 #[test]
+fn the_lowest_custom_bucket_begins_at_zero_unless_it_ends_there() {
+    let of = |bounds: &[f64], buckets: &[f64]| FloatHistogram {
+        schema: model::CUSTOM_BUCKETS_SCHEMA,
+        count: buckets.iter().sum(),
+        positive_spans: span(0, u32::try_from(buckets.len()).unwrap()),
+        positive_buckets: buckets.to_vec(),
+        custom_values: bounds.to_vec(),
+        ..empty()
+    };
+    let (inf, positive) = (f64::INFINITY, of(&[4.0, 8.0], &[6.0, 2.0]));
+    for (lower, upper, want) in
+        [(-inf, 2.0, 0.375), (-1.0, 1.0, 0.1875), (-inf, 0.0, 0.0), (-inf, 6.0, 0.875)]
+    {
+        assert_eq!(fraction(lower, upper, &positive), (want, false), "{lower} {upper}");
+    }
+    for bound in [0.0, -4.0] {
+        // Nothing is known about the inside: a cut there has the whole bucket below it.
+        let h = of(&[bound, 8.0], &[6.0, 2.0]);
+        assert_eq!(fraction(-inf, bound - 1.0, &h), (0.75, false));
+    }
+}
+
+#[test]
 fn fractions_and_variances_are_those_of_prometheus() {
     assert_eq!(fraction(0.0, 1.0, &nh()), (0.38461538461538464, false));
     assert_eq!(fraction(0.7, 5.0, &nh()), (0.5254947613875941, false));

@@ -9,6 +9,7 @@ use nom::multi::fold_many0;
 use nom::sequence::preceded;
 
 use super::Scan;
+use crate::ast::Text;
 
 /// Length in bytes of the string at the start of `text`, quotes included.
 ///
@@ -76,12 +77,11 @@ fn code_point(c: char) -> String {
     if is_printable { format!("U+{code:04X} '{c}'") } else { format!("U+{code:04X}") }
 }
 
-/// The value of the string token `text`, which [`scan`] found good. Bytes that escapes spell and
-/// that are no UTF-8 become U+FFFD.
-pub(crate) fn unquote(text: &str) -> String {
+/// The value of the string token `text`, which [`scan`] found good.
+pub(crate) fn unquote(text: &str) -> Text {
     let inner = text.get(1..text.len().max(2) - 1).unwrap_or_default();
     if text.starts_with('`') || !inner.contains('\\') {
-        return inner.to_owned();
+        return inner.into();
     }
     let plain = map(take_till1(|c| c == '\\'), |run: &str| run.as_bytes().to_vec());
     let escape = preceded(tag("\\"), alt((number, character)));
@@ -90,9 +90,7 @@ pub(crate) fn unquote(text: &str) -> String {
         bytes
     });
     let scan: Scan<'_, Vec<u8>> = all.parse(inner);
-    let bytes = scan.map_or_else(|_| Vec::new(), |(_, bytes)| bytes);
-    String::from_utf8(bytes)
-        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    Text::new(scan.map_or_else(|_| Vec::new(), |(_, bytes)| bytes))
 }
 
 /// `x41`, `101`, `u00e9`, `U0001f98d`: a byte or a character by its number.
@@ -149,7 +147,7 @@ mod tests {
             ("`a\nb`", "a\nb"),
         ] {
             assert_eq!(scan(text), Ok(text.len()), "{text}");
-            assert_eq!(unquote(text), want, "{text}");
+            assert_eq!(unquote(text).as_str(), want, "{text}");
         }
     }
 

@@ -28,14 +28,15 @@ impl Parser<'_> {
             let token = self.peek()?;
             let label = match token.kind {
                 Kind::String => unquote(self.text_of(token)),
-                kind if kind.is_grouping_label() => self.text_of(token).to_owned(),
+                kind if kind.is_grouping_label() => self.text_of(token).into(),
                 _ => return Err(self.unexpected_in(token, LABEL)),
             };
             self.next()?;
-            if label.is_empty() {
-                return Err(self.error(token.pos, "invalid label name for grouping: \"\""));
+            if label.as_str().is_empty() || !label.is_utf8() {
+                let what = format!("invalid label name for grouping: {}", label.quoted());
+                return Err(self.error(token.pos, what));
             }
-            labels.push(label);
+            labels.push(label.into_string());
             let token = self.peek()?;
             match token.kind {
                 Kind::Comma => {

@@ -58,7 +58,7 @@ impl Parser<'_> {
         let is_quoted = token.kind == Kind::String;
         let label = match token.kind {
             Kind::Identifier => self.text_of(token).to_owned(),
-            Kind::String => unquote(self.text_of(token)),
+            Kind::String => unquote(self.text_of(token)).into_string(),
             _ => return Err(self.unexpected_in(token, MATCHER)),
         };
         self.next()?;
@@ -75,7 +75,7 @@ impl Parser<'_> {
         self.next()?;
         let value = self.expect(Kind::String, VALUE)?;
         let pos = Pos { start: token.pos.start, end: value.pos.end };
-        let value = unquote(self.text_of(value));
+        let value = unquote(self.text_of(value)).into_string();
         if matches!(op, MatchOp::Re | MatchOp::Nre) {
             self.spend(super::NODES_PER_REGEX, pos)?;
         }

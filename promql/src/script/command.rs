@@ -134,18 +134,33 @@ impl Block<'_> {
     fn load(&self, nhcb: bool) -> Result<Command, ScriptError> {
         let gap = self.lines[0].split_whitespace().nth(1).unwrap_or_default();
         let gap_ms = parse_duration(gap).map_err(|e| self.error(0, e.to_string()))?;
-        let mut series = Vec::new();
+        let mut series: Vec<SeriesLine> = Vec::new();
+        let mut starts: Option<(Labels, Vec<Option<i64>>)> = None;
         for (i, line) in self.lines.iter().enumerate().skip(1) {
-            let (labels, start_times, rest) =
-                series::parse_head(line).map_err(|e| self.error(i, e))?;
+            let fail = |e: String| self.error(i, e);
+            let (labels, start_times, rest) = series::parse_head(line).map_err(fail)?;
             if start_times {
-                // The read contract carries no start timestamps, so there is nobody to tell.
+                if starts.is_some() {
+                    return Err(fail("expected the values of the start times".to_owned()));
+                }
+                starts = Some((labels, series::parse_start_offsets(rest).map_err(fail)?));
                 continue;
             }
-            let values = series::parse_values(rest).map_err(|e| self.error(i, e))?;
+            let values = series::parse_values(rest).map_err(fail)?;
+            let start_offsets = match starts.take() {
+                None => Vec::new(),
+                Some((of, offsets)) if of == labels && offsets.len() == values.len() => offsets,
+                Some((of, offsets)) => {
+                    let (want, got) = (offsets.len(), values.len());
+                    return Err(fail(format!("{want} start times of {of} for {got} values")));
+                }
+            };
             // Of two lines for one series the later one counts.
-            series.retain(|line: &SeriesLine| line.labels != labels);
-            series.push(SeriesLine { labels, values });
+            series.retain(|line| line.labels != labels);
+            series.push(SeriesLine { labels, values, start_offsets });
+        }
+        if starts.is_some() {
+            return Err(self.error(0, "start times without values"));
         }
         Ok(Command::Load(Load { line: self.first, gap_ms, nhcb, series }))
     }

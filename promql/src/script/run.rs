@@ -1,6 +1,8 @@
 //! Running the commands of a script.
 
-use super::command::{self, At, Command, Eval, Load, Pattern, Want, timed};
+use model::UNKNOWN_START;
+
+use super::command::{self, At, Command, Eval, Load, Pattern, Want};
 use super::series::{self, Item, SeriesLine};
 use super::{compare, nhcb, pin};
 use crate::annotations::Severity;
@@ -31,6 +33,7 @@ pub fn run(text: &str) -> Vec<Case> {
         engine: Engine::new(EngineOptions {
             max_samples: 10_000,
             delayed_name_removal: true,
+            start_timestamps: true,
             parse,
             ..EngineOptions::default()
         }),
@@ -60,10 +63,15 @@ fn append(
     gap_ms: i64,
 ) -> Result<(), String> {
     let labels = &line.labels;
-    for (t_ms, item) in timed(line, start_ms, gap_ms) {
+    let mut times = (0_i64..).map(|i| start_ms + i * gap_ms);
+    let offsets = line.start_offsets.iter().copied().chain(std::iter::repeat(None));
+    for (item, offset_ms) in line.values.iter().zip(offsets) {
+        let t_ms = times.next().expect("times have no end");
+        let Some(item) = item else { continue };
+        let stamp = (offset_ms.map_or(UNKNOWN_START, |offset| t_ms + offset), t_ms);
         match item {
-            Item::Float(v) => storage.append(labels, t_ms, *v),
-            Item::Histogram(h) => storage.append_histogram(labels, t_ms, (**h).clone()),
+            Item::Float(v) => storage.append_with_start(labels, stamp, *v),
+            Item::Histogram(h) => storage.append_histogram_with_start(labels, stamp, (**h).clone()),
         }
         .map_err(|e| format!("{labels} @{t_ms}: {e}"))?;
     }

@@ -6,7 +6,7 @@ use model::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Labels, NAM
 
 use crate::ast::Expr;
 use crate::histogram::arithmetic;
-use crate::{ParseOptions, parse as parse_query};
+use crate::{ParseOptions, parse as parse_query, parse_duration};
 
 /// Most values that one item may stand for; a typo must not fill the memory.
 const MAX_REPEAT: usize = 10_000_000;
@@ -23,6 +23,9 @@ pub(super) enum Item {
 pub(super) struct SeriesLine {
     pub(super) labels: Labels,
     pub(super) values: Vec<Option<Item>>,
+    /// For each value when its counting began, as ms after its own time; empty where no line with
+    /// the mark of start timestamps said so.
+    pub(super) start_offsets: Vec<Option<i64>>,
 }
 
 /// What is left of a line.
@@ -95,6 +98,17 @@ impl<'a> Cursor<'a> {
         number.parse().ok()
     }
 
+    /// A duration with or without a sign, ms.
+    fn offset(&mut self) -> Result<i64, String> {
+        let negative = self.0.starts_with('-');
+        if self.0.starts_with(['+', '-']) {
+            self.0 = &self.0[1..];
+        }
+        let text = self.take_while(|c| c.is_ascii_digit() || matches!(c, 'a'..='w' | 'y'));
+        let ms = parse_duration(text).map_err(|e| e.to_string())?;
+        Ok(if negative { -ms } else { ms })
+    }
+
     /// `xN`: how many times more.
     fn times(&mut self) -> Result<Option<usize>, String> {
         if !self.eat("x") {
@@ -113,7 +127,7 @@ impl<'a> Cursor<'a> {
 pub(super) fn unquoted(text: &str) -> Result<String, String> {
     let ast = parse_query(text, &ParseOptions::default()).map_err(|e| e.to_string())?;
     match ast.expr(ast.root()) {
-        Expr::String(value) => Ok(value.clone()),
+        Expr::String(value) => Ok(value.as_str().to_owned()),
         _ => Err(format!("{text:?} is no string")),
     }
 }
@@ -123,7 +137,7 @@ pub(super) fn parse(line: &str) -> Result<SeriesLine, String> {
     let mut cursor = Cursor(line);
     let labels = labels(&mut cursor)?;
     let values = values(&mut cursor)?;
-    Ok(SeriesLine { labels, values })
+    Ok(SeriesLine { labels, values, start_offsets: Vec::new() })
 }
 
 /// Reads a series line that may carry the mark of start timestamps: the labels, whether it does,
@@ -138,6 +152,36 @@ pub(super) fn parse_head(line: &str) -> Result<(Labels, bool, &str), String> {
 /// Reads the values of a series line.
 pub(super) fn parse_values(text: &str) -> Result<Vec<Option<Item>>, String> {
     values(&mut Cursor(text))
+}
+
+/// Reads the offsets of a line with the mark of start timestamps: `_`, `-1m`, `-30s-1mx2`.
+pub(super) fn parse_start_offsets(text: &str) -> Result<Vec<Option<i64>>, String> {
+    let mut out = Vec::new();
+    for item in text.split_whitespace() {
+        let mut cursor = Cursor(item);
+        let missing = cursor.eat("_");
+        let (first, mut step) = if missing { (0, 0) } else { (cursor.offset()?, 0) };
+        if !missing && cursor.0.starts_with(['+', '-']) {
+            step = cursor.offset()?;
+            if !cursor.0.starts_with('x') {
+                return Err(format!("expected a number of repetitions in {item:?}"));
+            }
+        }
+        let times = cursor.times()?;
+        if !cursor.0.is_empty() {
+            return Err(format!("unexpected {:?} in start times", cursor.0));
+        }
+        if missing {
+            out.extend(std::iter::repeat_n(None, times.unwrap_or(1)));
+            continue;
+        }
+        let mut offset = first;
+        for _ in 0..=times.unwrap_or(0) {
+            out.push(Some(offset));
+            offset += step;
+        }
+    }
+    Ok(out)
 }
 
 fn labels(cursor: &mut Cursor<'_>) -> Result<Labels, String> {
@@ -387,6 +431,24 @@ mod tests {
         for bad in ["1+2", "1y", "-1+-2x2", "{{schema:x}}", "{{a:1}}", "{{", "1x99999999999", "_y"]
         {
             assert!(parse_values(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn start_offsets_expand_as_the_language_says() {
+        let (s, m) = (1000, 60_000);
+        for (text, want) in [
+            ("_ -1m", vec![None, Some(-m)]),
+            ("_x2 +1m0s", vec![None, None, Some(m)]),
+            ("-30s-1mx2", vec![Some(-30 * s), Some(-90 * s), Some(-150 * s)]),
+            ("0-1mx1 -0ms", vec![Some(0), Some(-m), Some(0)]),
+            ("-1sx1 1ms+1sx1", vec![Some(-s), Some(-s), Some(1), Some(1001)]),
+            ("1y", vec![Some(365 * 24 * 60 * m)]),
+        ] {
+            assert_eq!(parse_start_offsets(text).as_ref(), Ok(&want), "{text}");
+        }
+        for bad in ["5", "-1m-1m", "--1m", "1mx", "x3", "stale", "1m!", "-", "_+1mx2"] {
+            assert!(parse_start_offsets(bad).is_err(), "{bad}");
         }
     }
 

@@ -36,7 +36,7 @@ pub use matcher::{MatchOp, Matcher};
 pub use memory::{ACCOUNTS, Account, Accountant, Charge, OverBudget};
 pub use queryable::{
     ColumnId, EmptyQueryable, Estimate, NamesRequest, Queryable, ReadError, Runs, Selection,
-    SelectionHints, SeriesBuf, SeriesSet,
+    SelectionHints, SeriesBuf, SeriesSet, UNKNOWN_START,
 };
 pub use regex::{Regex, RegexError};
 pub use sample::{MetricMetadata, MetricType, STALE_NAN, Sample, go_quote, is_stale, stale_nan};

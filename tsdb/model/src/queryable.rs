@@ -184,8 +184,15 @@ pub struct SeriesBuf {
     num_times: usize,
     values: Vec<f64>,
     histograms: Vec<(i64, HistogramValue)>,
+    /// Empty, or a start time for each value.
+    starts: Vec<i64>,
+    /// Empty, or a start time for each histogram.
+    histogram_starts: Vec<i64>,
     generation: u64,
 }
+
+/// The start time of a sample whose start is not known (remote write 2.0).
+pub const UNKNOWN_START: i64 = 0;
 
 /// Where the kept times of a run lie: `skip` times of the column came before the selection, `len`
 /// are inside.
@@ -209,6 +216,8 @@ impl SeriesBuf {
         self.num_times = 0;
         self.values.clear();
         self.histograms.clear();
+        self.starts.clear();
+        self.histogram_starts.clear();
     }
 
     /// The times of the next run. `fill` appends the column's times inside the selection to the
@@ -251,6 +260,17 @@ impl SeriesBuf {
         self.histograms.push((t_ms, value));
     }
 
+    /// The start times of the floats appended last, ms, one each; [`UNKNOWN_START`] where there is
+    /// none. What is never told is unknown, and costs nothing.
+    pub fn push_starts(&mut self, starts: &[i64]) {
+        push_tail(&mut self.starts, starts, self.values.len());
+    }
+
+    /// The same of the histograms appended last.
+    pub fn push_histogram_starts(&mut self, starts: &[i64]) {
+        push_tail(&mut self.histogram_starts, starts, self.histograms.len());
+    }
+
     /// Appends floats with times that are shared with no other series.
     pub fn push_unshared(&mut self, samples: impl IntoIterator<Item = (i64, f64)>) {
         let Self { columns, num_columns, times, num_times, values, generation, .. } = self;
@@ -275,6 +295,8 @@ impl SeriesBuf {
         self.columns.truncate(self.num_columns);
         self.times.truncate(self.num_times);
         debug_assert_eq!(self.times.len(), self.values.len(), "one value per time");
+        push_tail(&mut self.starts, &[], self.values.len());
+        push_tail(&mut self.histogram_starts, &[], self.histograms.len());
     }
 
     /// Times of the float samples, ms, strictly increasing.
@@ -290,6 +312,17 @@ impl SeriesBuf {
     /// The histogram samples, strictly increasing by time.
     pub fn histograms(&self) -> &[(i64, HistogramValue)] {
         &self.histograms
+    }
+
+    /// When the counting of each float sample began, ms: as many as [`SeriesBuf::values`], or none
+    /// where no start is known. An unknown one among known ones is [`UNKNOWN_START`].
+    pub fn starts(&self) -> &[i64] {
+        &self.starts
+    }
+
+    /// The same of [`SeriesBuf::histograms`].
+    pub fn histogram_starts(&self) -> &[i64] {
+        &self.histogram_starts
     }
 
     /// Changes whenever [`SeriesBuf::times`] does: the same number means the same times.
@@ -308,6 +341,17 @@ impl SeriesBuf {
             + self.values.capacity() * 8
             + self.histograms.capacity() * size_of::<(i64, HistogramValue)>()
             + self.columns.capacity() * size_of::<Column>()
+            + (self.starts.capacity() + self.histogram_starts.capacity()) * 8
+    }
+}
+
+/// Makes `tail` the last of `len` start times, those before it that were not told unknown. A list
+/// of nothing stays one.
+fn push_tail(starts: &mut Vec<i64>, tail: &[i64], len: usize) {
+    if !starts.is_empty() || !tail.is_empty() {
+        debug_assert!(starts.len() + tail.len() <= len, "a start time for each sample at most");
+        starts.resize(len.saturating_sub(tail.len()), UNKNOWN_START);
+        starts.extend_from_slice(tail);
     }
 }
 
@@ -392,5 +436,23 @@ mod tests {
         buf.push_unshared([(7, 1.0)]);
         buf.end();
         assert_eq!((buf.times(), buf.values()), (&[7][..], &[1.0][..]));
+    }
+
+    #[test]
+    fn start_times_stand_beside_their_samples_or_are_absent() {
+        let mut buf = SeriesBuf::new();
+        buf.begin();
+        buf.push_unshared([(10, 1.0), (20, 2.0)]);
+        buf.push_unshared([(30, 3.0)]);
+        buf.push_starts(&[25]);
+        buf.push_unshared([(40, 4.0)]);
+        buf.end();
+        assert_eq!(buf.starts(), [UNKNOWN_START, UNKNOWN_START, 25, UNKNOWN_START]);
+        assert!(buf.histogram_starts().is_empty());
+
+        buf.begin();
+        buf.push_unshared([(10, 1.0)]);
+        buf.end();
+        assert!(buf.starts().is_empty(), "those of the series before are gone");
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 
 use hashbrown::HashMap;
-use model::{Labels, LabelsBuilder, go_quote};
+use model::{Labels, LabelsBuilder};
 
 use super::Input;
 use super::group::Groups;
+use crate::ast::Text;
 use crate::engine::QueryError;
 use crate::eval::state::Held;
 use crate::eval::{Operator, Row, State};
@@ -22,10 +23,12 @@ pub(super) struct CountValues<'q> {
 }
 
 impl<'q> CountValues<'q> {
-    pub(super) fn new(input: Input<'q>, label: &'q str) -> Result<Self, QueryError> {
-        if label.is_empty() {
-            return Err(QueryError::Execution(format!("invalid label name {}", go_quote(label))));
+    pub(super) fn new(input: Input<'q>, label: &'q Text) -> Result<Self, QueryError> {
+        if label.as_str().is_empty() || !label.is_utf8() {
+            let what = format!("invalid label name {}", label.quoted());
+            return Err(QueryError::Execution(what));
         }
+        let label = label.as_str();
         Ok(Self { input: Some(input), label, ready: VecDeque::new(), held: Held::default() })
     }
 

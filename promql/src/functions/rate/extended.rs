@@ -7,7 +7,7 @@ use std::sync::Arc;
 use model::{CounterResetHint, FloatHistogram};
 
 use super::native::note_bounds;
-use super::pairs::{Value, by_time, count_pairs, is_change, is_reset};
+use super::pairs::{Timed, by_time, count_pairs, is_change, is_reset};
 use super::{Kind, seconds};
 use crate::functions::notes::{self, Operation};
 use crate::functions::window::{Notes, Output, Window};
@@ -274,15 +274,15 @@ fn lost_by_resets(
 }
 
 /// The samples in the range and the newest one before it; nothing where none is in the range.
-fn anchored<'a>(w: &Window<'a>) -> impl Iterator<Item = Value<'a>> {
+fn anchored<'a>(w: &Window<'a>) -> impl Iterator<Item = Timed<'a>> {
     let (start_ms, end_ms) = (w.start_ms, w.end_ms);
-    let before = by_time(w).take_while(move |s| s.0 <= start_ms).last();
+    let before = by_time(w).take_while(move |s| s.stamp.t_ms <= start_ms).last();
     let mut rest = by_time(w)
-        .skip_while(move |s| s.0 <= start_ms)
-        .take_while(move |s| s.0 <= end_ms)
+        .skip_while(move |s| s.stamp.t_ms <= start_ms)
+        .take_while(move |s| s.stamp.t_ms <= end_ms)
         .peekable();
     let anchor = if rest.peek().is_some() { before } else { None };
-    anchor.into_iter().chain(rest).map(|s| s.1)
+    anchor.into_iter().chain(rest)
 }
 
 /// `changes(m anchored)`

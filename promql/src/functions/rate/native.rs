@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::{CounterResetHint, FloatHistogram};
 
-use super::{Extent, Kind, seconds};
+use super::{Extent, Kind, seconds, start};
 use crate::functions::notes::{self, Operation};
 use crate::functions::window::{Notes, Output, Window};
 use crate::histogram::arithmetic::{Outcome, difference, product, sum};
@@ -14,13 +14,28 @@ use crate::histogram::{IncompatibleSchemas, is_custom};
 
 /// One of these functions over a window of histograms alone.
 pub(super) fn extrapolated(w: &Window<'_>, notes: &mut Notes<'_>, kind: Kind) -> Output {
-    let [(first_ms, first), .., (last_ms, _)] = w.histograms else { return Output::Nothing };
-    let Ok(rise) = rise(w.histograms, notes, kind) else {
+    let (Some((first_ms, first)), Some((last_ms, _))) = (w.histograms.first(), w.histograms.last())
+    else {
+        return Output::Nothing;
+    };
+    let starts = if kind.is_counter() { w.starts.histograms } else { &[] };
+    let zero_ms = start::zero_ms(starts, *first_ms, w.start_ms);
+    let samples = (*first_ms, *last_ms, w.histograms.len());
+    let Some(extent) = Extent::of(zero_ms, samples, (w.start_ms, w.end_ms)) else {
+        return Output::Nothing;
+    };
+    let rise = match w.histograms {
+        // A single sample has an extent only where it is known to have risen from zero.
+        [_] => Ok(FloatHistogram::clone(first)),
+        samples => {
+            let rise = rise(samples, starts, notes, kind);
+            if zero_ms.is_some() { rise.and_then(|rise| plus(&rise, first, notes)) } else { rise }
+        }
+    };
+    let Ok(rise) = rise else {
         notes.warn(notes::mixed_bucket_schemas(notes.metric_name));
         return Output::Nothing;
     };
-    let samples = (*first_ms, *last_ms, w.histograms.len());
-    let extent = Extent::new(samples, (w.start_ms, w.end_ms));
     let per_seconds = kind.is_rate().then(|| seconds(w.end_ms - w.start_ms));
     let factor = extent.factor(kind.zero_at(first.count, rise.count), per_seconds);
     Output::Histogram(Arc::new(product(&rise, factor)))
@@ -33,9 +48,21 @@ pub(super) fn note_bounds(outcome: Outcome, operation: Operation, notes: &mut No
     }
 }
 
-/// The last histogram less the first, with the resets of a counter made good.
+fn plus(
+    a: &FloatHistogram,
+    b: &FloatHistogram,
+    notes: &mut Notes<'_>,
+) -> Result<FloatHistogram, IncompatibleSchemas> {
+    let (sum, outcome) = sum(a, b)?;
+    note_bounds(outcome, Operation::Addition, notes);
+    Ok(sum)
+}
+
+/// The last histogram less the first, with the resets of a counter made good: those that `starts`
+/// tell, which may be empty, and those that show.
 fn rise(
     samples: &[(i64, Arc<FloatHistogram>)],
+    starts: &[i64],
     notes: &mut Notes<'_>,
     kind: Kind,
 ) -> Result<FloatHistogram, IncompatibleSchemas> {
@@ -46,7 +73,11 @@ fn rise(
     }
     // After a reset the first histogram counts as empty, and its layout does not matter.
     let second = &*samples[1].1;
-    let start = if kind.is_counter() && detect_reset(second, first) {
+    let began_anew = |i: usize| {
+        let [before, now] = [i - 1, i].map(|i| start::stamp(starts, i, samples[i].0));
+        start::is_reset(before, now)
+    };
+    let start = if kind.is_counter() && (began_anew(1) || detect_reset(second, first)) {
         empty_like(second)
     } else {
         first.clone()
@@ -66,12 +97,11 @@ fn rise(
     let (mut rise, outcome) = difference(&reduce_resolution(last, schema), &start)?;
     note_bounds(outcome, Operation::Subtraction, notes);
     if kind.is_counter() {
+        start::note_overlap(samples.iter().map(|s| s.0), starts, notes);
         let mut before = &start;
-        for (_, h) in &samples[1..] {
-            if detect_reset(h, before) {
-                let (corrected, outcome) = sum(&rise, before)?;
-                rise = corrected;
-                note_bounds(outcome, Operation::Addition, notes);
+        for (i, (_, h)) in samples.iter().enumerate().skip(1) {
+            if began_anew(i) || detect_reset(h, before) {
+                rise = plus(&rise, before, notes)?;
             }
             before = h;
         }

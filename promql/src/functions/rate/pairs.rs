@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use model::{CounterResetHint, FloatHistogram};
 
+use super::start::{self, Stamp};
 use super::{ms_to_s, native};
 use crate::functions::notes::{self, Operation};
 use crate::functions::window::{Notes, Output, Window};
@@ -19,37 +20,51 @@ use crate::histogram::compare::{detect_reset, equals};
 
 /// A sample of either kind.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Value<'a> {
+pub(super) struct Timed<'a> {
+    pub(super) stamp: Stamp,
+    value: Value<'a>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Value<'a> {
     Float(f64),
     Histogram(&'a FloatHistogram),
 }
 
 /// The samples of a window by time, a float before a histogram of the same time.
-pub(super) fn by_time<'a>(w: &Window<'a>) -> impl Iterator<Item = (i64, Value<'a>)> {
-    let mut floats = w.times.iter().copied().zip(w.values.iter().copied()).peekable();
-    let mut histograms = w.histograms.iter().peekable();
+pub(super) fn by_time<'a>(w: &Window<'a>) -> impl Iterator<Item = Timed<'a>> {
+    let starts = w.starts;
+    let mut floats = w.times.iter().zip(w.values).enumerate().peekable();
+    let mut histograms = w.histograms.iter().enumerate().peekable();
     std::iter::from_fn(move || {
         let order = match (floats.peek(), histograms.peek()) {
-            (Some(f), Some(h)) => f.0.cmp(&h.0),
+            (Some((_, f)), Some((_, h))) => f.0.cmp(&h.0),
             (Some(_), None) => Ordering::Less,
             (None, _) => Ordering::Greater,
         };
         if order == Ordering::Greater {
-            histograms.next().map(|(t, h)| (*t, Value::Histogram(h)))
+            histograms.next().map(|(i, (t, h))| Timed {
+                stamp: start::stamp(starts.histograms, i, *t),
+                value: Value::Histogram(h),
+            })
         } else {
-            floats.next().map(|(t, v)| (t, Value::Float(v)))
+            floats.next().map(|(i, (t, v))| Timed {
+                stamp: start::stamp(starts.floats, i, *t),
+                value: Value::Float(*v),
+            })
         }
     })
 }
 
 /// The last two samples of a window.
-fn last_two<'a>(w: &Window<'a>) -> Option<[(i64, Value<'a>); 2]> {
+fn last_two<'a>(w: &Window<'a>) -> Option<[Timed<'a>; 2]> {
     let tail = |len: usize| len.saturating_sub(2);
     let (from, from_histogram) = (tail(w.times.len()), tail(w.histograms.len()));
     let tail = Window {
         times: &w.times[from..],
         values: &w.values[from..],
         histograms: &w.histograms[from_histogram..],
+        starts: w.starts.of(from..w.times.len(), from_histogram..w.histograms.len()),
         ..*w
     };
     let mut samples = by_time(&tail);
@@ -61,19 +76,20 @@ fn last_two<'a>(w: &Window<'a>) -> Option<[(i64, Value<'a>); 2]> {
 }
 
 fn instant(w: &Window<'_>, notes: &mut Notes<'_>, is_rate: bool) -> Output {
-    let Some([(before_ms, before), (last_ms, last)]) = last_two(w) else { return Output::Nothing };
-    if last_ms == before_ms {
+    let Some([before, last]) = last_two(w) else { return Output::Nothing };
+    if last.stamp.t_ms == before.stamp.t_ms {
         return Output::Nothing;
     }
-    let elapsed = ms_to_s(last_ms - before_ms);
-    match (before, last) {
+    let elapsed = ms_to_s(last.stamp.t_ms - before.stamp.t_ms);
+    let began_anew = is_rate && start::is_reset(before.stamp, last.stamp);
+    match (before.value, last.value) {
         (Value::Float(before), Value::Float(last)) => {
-            let reset = is_rate && last < before;
+            let reset = began_anew || is_rate && last < before;
             let rise = if reset { last } else { last - before };
             Output::Float(if is_rate { rise / elapsed } else { rise })
         }
         (Value::Histogram(before), Value::Histogram(last)) => {
-            let Some(rise) = instant_histogram(before, last, notes, is_rate) else {
+            let Some(rise) = instant_histogram(before, last, notes, (is_rate, began_anew)) else {
                 return Output::Nothing;
             };
             Output::Histogram(Arc::new(if is_rate { quotient(&rise, elapsed) } else { rise }))
@@ -89,7 +105,7 @@ fn instant_histogram(
     before: &FloatHistogram,
     last: &FloatHistogram,
     notes: &mut Notes<'_>,
-    is_rate: bool,
+    (is_rate, began_anew): (bool, bool),
 ) -> Option<FloatHistogram> {
     let gauges = [before, last].map(|h| h.hint == CounterResetHint::Gauge);
     if is_rate && gauges.contains(&true) {
@@ -98,7 +114,7 @@ fn instant_histogram(
     if !is_rate && gauges.contains(&false) {
         notes.warn(notes::not_a_gauge(notes.metric_name));
     }
-    let mut rise = if is_rate && detect_reset(last, before) {
+    let mut rise = if began_anew || is_rate && detect_reset(last, before) {
         last.clone()
     } else {
         let Ok((rise, outcome)) = difference(last, before) else {
@@ -125,8 +141,8 @@ pub fn idelta(w: &Window<'_>, _: &[f64], notes: &mut Notes<'_>) -> Result<Output
 
 /// How many neighbours `differ`, of samples that begin with `first`.
 pub(super) fn count_pairs<'a>(
-    mut samples: impl Iterator<Item = Value<'a>>,
-    differ: fn(Value<'_>, Value<'_>) -> bool,
+    mut samples: impl Iterator<Item = Timed<'a>>,
+    differ: fn(Timed<'_>, Timed<'_>) -> bool,
 ) -> Output {
     let Some(mut before) = samples.next() else { return Output::Nothing };
     let mut count = 0.0;
@@ -140,18 +156,19 @@ pub(super) fn count_pairs<'a>(
 }
 
 /// Whether a counter was reset between two samples; a change of kind is one.
-pub(super) fn is_reset(before: Value<'_>, now: Value<'_>) -> bool {
-    match (before, now) {
-        (Value::Float(before), Value::Float(now)) => now < before,
-        (Value::Histogram(before), Value::Histogram(now)) => detect_reset(now, before),
-        _ => true,
-    }
+pub(super) fn is_reset(before: Timed<'_>, now: Timed<'_>) -> bool {
+    start::is_reset(before.stamp, now.stamp)
+        || match (before.value, now.value) {
+            (Value::Float(before), Value::Float(now)) => now < before,
+            (Value::Histogram(before), Value::Histogram(now)) => detect_reset(now, before),
+            _ => true,
+        }
 }
 
 /// Whether two samples differ; one NaN is as another.
 #[expect(clippy::float_cmp, reason = "any difference counts")]
-pub(super) fn is_change(before: Value<'_>, now: Value<'_>) -> bool {
-    match (before, now) {
+pub(super) fn is_change(before: Timed<'_>, now: Timed<'_>) -> bool {
+    match (before.value, now.value) {
         (Value::Float(before), Value::Float(now)) => {
             now != before && !(now.is_nan() && before.is_nan())
         }
@@ -162,10 +179,10 @@ pub(super) fn is_change(before: Value<'_>, now: Value<'_>) -> bool {
 
 /// `resets(m)`
 pub fn resets(w: &Window<'_>, _: &[f64], _: &mut Notes<'_>) -> Result<Output, String> {
-    Ok(count_pairs(by_time(w).map(|s| s.1), is_reset))
+    Ok(count_pairs(by_time(w), is_reset))
 }
 
 /// `changes(m)`
 pub fn changes(w: &Window<'_>, _: &[f64], _: &mut Notes<'_>) -> Result<Output, String> {
-    Ok(count_pairs(by_time(w).map(|s| s.1), is_change))
+    Ok(count_pairs(by_time(w), is_change))
 }

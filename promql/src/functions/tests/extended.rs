@@ -10,7 +10,7 @@ use crate::ast::Pos;
 use crate::functions::dispatch::extended_kernel;
 use crate::functions::rate::extended::Modifier::{self, Anchored, Smoothed};
 use crate::functions::rate::extended::{bare_points, smoothed_at};
-use crate::functions::window::{Notes, Output, Window};
+use crate::functions::window::{Notes, Output, Starts, Window};
 
 const LOOKBACK_MS: i64 = 300_000;
 
@@ -28,6 +28,7 @@ fn window<'a>(
         times: &times[from..to],
         values: &values[from..to],
         histograms: &[],
+        starts: Starts::default(),
         start_ms,
         end_ms,
         step_ms: end_ms,

@@ -8,7 +8,7 @@ use model::{FloatHistogram, Span};
 use crate::annotations::Annotations;
 use crate::ast::Pos;
 use crate::functions::dispatch::range_kernel;
-use crate::functions::window::{Notes, Output, Window};
+use crate::functions::window::{Notes, Output, Starts, Window};
 use crate::histogram::print::to_test_expression;
 
 fn exponential(counts: [f64; 4], zero: f64, sum: f64) -> FloatHistogram {
@@ -66,6 +66,7 @@ fn run_mixed(
         times: &times,
         values: &values,
         histograms: &histograms,
+        starts: Starts::default(),
         start_ms: start_s * 1000,
         end_ms: end_s * 1000,
         step_ms: end_s * 1000,
