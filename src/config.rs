@@ -250,7 +250,7 @@ keys! {
 
 /// The oldest time of a sample, ms: what 64 bits of nanoseconds reach, the year 1677. Line protocol
 /// cannot say an older one.
-const OLDEST_MS: i64 = i64::MIN.div_euclid(1_000_000);
+pub(crate) const OLDEST_MS: i64 = i64::MIN.div_euclid(1_000_000);
 
 impl Config {
     /// Permits of the write pool.

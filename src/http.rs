@@ -5,6 +5,7 @@ mod admin;
 mod body;
 mod compress;
 mod error;
+mod federate;
 mod influx;
 mod json;
 mod params;
@@ -20,7 +21,7 @@ use std::time::Instant;
 
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::{Method, Request, Response, Version};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use tsdb::Db;
 
 use crate::app::{App, Phase, PressureGate};
@@ -64,6 +65,9 @@ enum Endpoint {
     Series,
     Metadata,
     Status(prom_status::Page),
+    Version,
+    Home,
+    Federate,
     Empty(prom_status::Empty),
     AdminApi,
     RemoteWrite,
@@ -102,7 +106,7 @@ const GET_POST: &str = "GET, OPTIONS, POST";
 const POST: &str = "OPTIONS, POST";
 const POST_PUT: &str = "OPTIONS, POST, PUT";
 const GET_HEAD: &str = "GET, HEAD, OPTIONS";
-const ANY: &str = "GET, HEAD, OPTIONS, POST, PUT";
+const GET_POST_PUT: &str = "GET, OPTIONS, POST, PUT";
 
 const fn route(path: &'static str, allow: &'static str, endpoint: Endpoint) -> Route {
     Route { path, allow, endpoint, door: Door::Api, open: Open::WhenReady }
@@ -140,6 +144,7 @@ static ROUTES: &[Route] = &[
     route("/api/v1/status/config", GET, Endpoint::Status(Page::Config)),
     route("/api/v1/status/flags", GET, Endpoint::Status(Page::Flags)),
     route("/api/v1/status/tsdb", GET, Endpoint::Status(Page::Tsdb)),
+    route("/api/v1/status/tsdb/blocks", GET, Endpoint::Status(Page::Blocks)),
     always(route("/api/v1/status/walreplay", GET, Endpoint::Status(Page::WalReplay)), Door::Api),
     always(route("/api/v1/notifications", GET, Endpoint::Status(Page::Notifications)), Door::Api),
     route("/api/v1/features", GET, Endpoint::Status(Page::Features)),
@@ -152,6 +157,10 @@ static ROUTES: &[Route] = &[
     route("/api/v1/admin/tsdb/delete_series", POST_PUT, Endpoint::AdminApi),
     route("/api/v1/admin/tsdb/clean_tombstones", POST_PUT, Endpoint::AdminApi),
     route("/api/v1/admin/tsdb/snapshot", POST_PUT, Endpoint::AdminApi),
+    at(route("/federate", GET, Endpoint::Federate), Door::Text),
+    always(route("/version", GET, Endpoint::Version), Door::Text),
+    always(route("/", GET, Endpoint::Home), Door::Text),
+    always(route("/graph", GET, Endpoint::Home), Door::Text),
     at(route("/query", GET_POST, Endpoint::InfluxQuery), Door::InfluxV1),
     always(route("/ping", GET_HEAD, Endpoint::Ping), Door::InfluxV1),
     always(route("/status", GET_HEAD, Endpoint::Ping), Door::InfluxV1),
@@ -159,8 +168,8 @@ static ROUTES: &[Route] = &[
     always(route("/ready", GET_HEAD, Endpoint::InfluxReady), Door::InfluxV2),
     always(route("/-/healthy", GET_HEAD, Endpoint::Healthy), Door::Text),
     always(route("/-/ready", GET_HEAD, Endpoint::Ready), Door::Text),
-    always(route("/-/reload", ANY, Endpoint::Reload), Door::Text),
-    always(route("/-/quit", ANY, Endpoint::Quit), Door::Text),
+    always(route("/-/reload", GET_POST_PUT, Endpoint::Reload), Door::Text),
+    always(route("/-/quit", GET_POST_PUT, Endpoint::Quit), Door::Text),
     always(route("/metrics", GET_HEAD, Endpoint::Metrics), Door::Text),
 ];
 
@@ -344,6 +353,10 @@ pub(crate) async fn handle(
     let result = match check_framing(&cx, &framing) {
         Err(failure) => Err(failure),
         Ok(()) => match route {
+            // Any path of the API has options (contract 1.1), served or not.
+            None if cx.method == Method::OPTIONS && path.starts_with("/api/v1/") => {
+                Ok(Reply::empty())
+            }
             None => Err(Failure::UnknownPath),
             Some(route) => serve(&cx, route, body).await,
         },
@@ -388,7 +401,12 @@ fn check_framing(cx: &Context, framing: &Framing<'_>) -> Result<(), Failure> {
 
 async fn serve(cx: &Context, route: &Route, body: Incoming) -> Result<Reply, Failure> {
     if cx.method == Method::OPTIONS {
-        return Ok(Reply::empty());
+        let mut reply = Reply::empty();
+        if cx.door == Door::Text && !route.path.starts_with("/api/") {
+            reply.status = StatusCode::OK;
+            reply.header(header::ALLOW, route.allow);
+        }
+        return Ok(reply);
     }
     if !route.allows(&cx.method) {
         return Err(Failure::Method { allow: route.allow });
@@ -418,7 +436,10 @@ async fn dispatch(cx: &Context, endpoint: Endpoint, body: Incoming) -> Result<Re
         Endpoint::Metadata => prom_labels::metadata(cx, &cx.url_params()?),
         Endpoint::Status(page) => prom_status::page(cx, page, &cx.url_params()?),
         Endpoint::Empty(empty) => prom_status::empty(empty, &cx.url_params()?),
-        Endpoint::AdminApi => Err(Failure::Unavailable("admin APIs disabled".to_owned())),
+        Endpoint::AdminApi => Err(admin::admin_api(cx)),
+        Endpoint::Version => Ok(prom_status::version()),
+        Endpoint::Home => Ok(admin::home()),
+        Endpoint::Federate => federate::federate(cx, cx.url_params()?).await,
         Endpoint::RemoteWrite => prom_write::write(cx, body).await,
         Endpoint::LineWrite => influx::write(cx, body).await,
         Endpoint::InfluxQuery => influx::query(cx, &cx.params(body).await?).await,
@@ -452,7 +473,8 @@ fn around(cx: &Context, reply: &mut Reply) {
     if cx.door == Door::Api {
         reply.header(header::VARY, "Origin");
     }
-    if let Some(origin) = cx.headers.get(header::ORIGIN) {
+    // The pages of operators have no cross-origin rules, as in Prometheus: no page reads them.
+    if let Some(origin) = cx.headers.get(header::ORIGIN).filter(|_| cx.door != Door::Text) {
         let (allow, methods, expose) = if cx.door.is_influx() {
             (
                 "Accept, Accept-Encoding, Authorization, Content-Length, Content-Type, \

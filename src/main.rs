@@ -108,7 +108,16 @@ async fn serve(app: Arc<App>) -> anyhow::Result<()> {
         tracing::info!("stopping");
         stopping.stop();
     });
-    let opened = opening.await.context("opening the database panicked")?;
+    let mut opening = opening;
+    let mut stopped = app.stopping();
+    let opened = tokio::select! {
+        opened = &mut opening => opened.context("opening the database panicked")?,
+        // Whoever stops a server that replays a long log does not wait for the end of it: the next
+        // start begins again, as it would after a crash.
+        _ = stopped.wait_for(|stopped| *stopped) => {
+            return serving.await.context("serving panicked");
+        }
+    };
     let maintenance = match opened {
         Ok(maintenance) => maintenance,
         Err(error) => {

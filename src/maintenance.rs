@@ -10,6 +10,7 @@ use tsdb::Db;
 use tsdb::wal::WalMode;
 
 use crate::app::{App, now_ms};
+use crate::config::OLDEST_MS;
 
 /// How often to look whether there is something to flush or compact.
 const STEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -99,7 +100,7 @@ fn compact_loop(app: &App, signal: &Signal) {
 
 fn step_loop(app: &App, signal: &Signal) {
     let mut pause = STEP_INTERVAL;
-    let mut clock = ClockWatch::new(now_ms());
+    let mut clock = ClockWatch::new(now_ms(), last_seen_ms(app));
     while signal.wait(pause) {
         let now = now_ms();
         let oldest_ms = app.config().oldest_ms(now);
@@ -113,7 +114,7 @@ fn step_loop(app: &App, signal: &Signal) {
                 Ok(())
             }),
             ("retention", &mut |db| {
-                if may_delete && oldest_ms > i64::MIN {
+                if may_delete && oldest_ms > OLDEST_MS {
                     db.retention_step(oldest_ms)?;
                 }
                 Ok(())
@@ -143,6 +144,12 @@ fn for_each(app: &App, name: &str, step: &mut Step<'_>) -> bool {
     all_well
 }
 
+/// The newest time at which any of the databases was written before this start.
+fn last_seen_ms(app: &App) -> Option<i64> {
+    let all = app.tenants().map(crate::tenants::Tenants::all).unwrap_or_default();
+    all.iter().filter_map(|(_, db)| db.last_seen_ms()).max()
+}
+
 /// A wall clock that jumps forward must not make retention delete everything at once: after a jump
 /// deletions rest, so that an operator can set the clock right (reliability contract R15).
 struct ClockWatch {
@@ -156,8 +163,15 @@ const JUMP_MS: i64 = 3_600_000;
 const REST: Duration = Duration::from_mins(10);
 
 impl ClockWatch {
-    fn new(now_ms: i64) -> Self {
-        Self { began: Instant::now(), began_ms: now_ms, resting_until: None }
+    /// A server that was down for long cannot be told from a clock that is wrong: both rest.
+    fn new(now_ms: i64, last_seen_ms: Option<i64>) -> Self {
+        let began = Instant::now();
+        let away_ms = last_seen_ms.map_or(0, |last| now_ms.saturating_sub(last));
+        let rests = away_ms > JUMP_MS;
+        if rests {
+            tracing::info!(away_ms, "the clock is far ahead of the last write, retention rests");
+        }
+        Self { began, began_ms: now_ms, resting_until: rests.then(|| began + REST) }
     }
 
     fn is_steady(&mut self, now: Instant, now_ms: i64) -> bool {
@@ -179,12 +193,32 @@ mod tests {
 
     #[test]
     fn deletions_rest_after_a_jump_forward() {
-        let mut clock = ClockWatch::new(0);
+        let mut clock = ClockWatch::new(0, None);
         let (begin, second) = (clock.began, Duration::from_secs(1));
         assert!(clock.is_steady(begin + second, 1000));
         assert!(clock.is_steady(begin + 2 * second, -5_000_000), "backwards deletes less");
         assert!(!clock.is_steady(begin + 3 * second, JUMP_MS));
         assert!(!clock.is_steady(begin + 4 * second, JUMP_MS + 1000), "the rest is not over");
         assert!(clock.is_steady(begin + 3 * second + REST, JUMP_MS + 600_000));
+    }
+
+    #[test]
+    fn deletions_rest_after_a_start_long_after_the_last_write() {
+        for (last_seen_ms, steady) in [
+            (None, true),
+            (Some(10 * JUMP_MS), true),
+            (Some(20 * JUMP_MS), true),
+            (Some(9 * JUMP_MS - 1), false),
+            (Some(i64::MIN), false),
+        ] {
+            let mut clock = ClockWatch::new(10 * JUMP_MS, last_seen_ms);
+            let (begin, second) = (clock.began, Duration::from_secs(1));
+            assert_eq!(
+                clock.is_steady(begin + second, 10 * JUMP_MS + 1000),
+                steady,
+                "{last_seen_ms:?}"
+            );
+            assert!(clock.is_steady(begin + REST, 10 * JUMP_MS + 600_000), "{last_seen_ms:?}");
+        }
     }
 }

@@ -115,12 +115,11 @@ fn a_file_that_is_not_a_mapping_of_settings_is_refused() {
 #[test]
 fn the_retention_bounds_the_oldest_time() {
     let mut config = Config::default();
-    let oldest = i64::MIN.div_euclid(1_000_000);
-    assert_eq!(config.oldest_ms(5), oldest);
+    assert_eq!(config.oldest_ms(5), OLDEST_MS);
     config.retention = Millis(10);
     assert_eq!(config.oldest_ms(5), -5);
     config.retention = Millis(u64::MAX);
-    assert_eq!(config.oldest_ms(-5), oldest);
+    assert_eq!(config.oldest_ms(-5), OLDEST_MS);
 }
 
 #[test]

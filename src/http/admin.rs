@@ -1,6 +1,6 @@
 //! What operators and orchestrators ask: health, readiness, reload, quit, metrics.
 
-use hyper::{Method, StatusCode};
+use hyper::{Method, StatusCode, header};
 
 use super::Context;
 use super::error::Failure;
@@ -23,14 +23,33 @@ pub(super) fn ready(cx: &Context) -> Result<Reply, Failure> {
 
 /// Whether a lifecycle route may do what it is asked.
 fn lifecycle(cx: &Context) -> Result<(), Failure> {
-    if !cx.config.enable_lifecycle {
-        return Err(Failure::Forbidden("Lifecycle API is not enabled.".to_owned()));
+    if cx.method != Method::POST && cx.method != Method::PUT {
+        let text = "Only POST or PUT requests allowed";
+        return Err(Failure::MethodText { allow: "POST, PUT", text });
     }
-    if cx.method == Method::POST || cx.method == Method::PUT {
-        return Ok(());
+    if cx.config.enable_lifecycle {
+        Ok(())
+    } else {
+        Err(Failure::Forbidden("Lifecycle API is not enabled.".to_owned()))
     }
-    let text = "Only POST or PUT requests allowed";
-    Err(Failure::MethodText { allow: "POST, PUT", text })
+}
+
+/// Why `/api/v1/admin/tsdb/*` does nothing.
+pub(super) fn admin_api(cx: &Context) -> Failure {
+    let text = if cx.config.enable_admin_api {
+        "deleting series, cleaning tombstones and snapshots are not supported by this release"
+    } else {
+        "admin APIs disabled"
+    };
+    Failure::Unavailable(text.to_owned())
+}
+
+/// `/` and `/graph`: where Prometheus has its pages.
+pub(super) fn home() -> Reply {
+    let body = "<a href=\"/query\">Found</a>.\n\n";
+    let mut reply = Reply::new(StatusCode::FOUND, "text/html; charset=utf-8", body);
+    reply.header(header::LOCATION, "/query");
+    reply
 }
 
 /// `/-/reload`.

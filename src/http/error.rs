@@ -198,6 +198,10 @@ impl Failure {
         let status = self.status(door);
         let message = self.message();
         let mut reply = match (door, self) {
+            // Prometheus writes these two without a line end.
+            (Door::Text, Self::Forbidden(_) | Self::MethodText { .. }) => {
+                Reply::text(status, message)
+            }
             // The router's own answers are text behind every Prometheus door.
             (Door::Api, Self::UnknownPath | Self::Method { .. } | Self::NotReady { .. })
             | (Door::Text, _) => Reply::text(status, format!("{message}\n")),

@@ -24,7 +24,7 @@ struct Request {
 }
 
 impl Request {
-    /// `prefixed` says whether errors of `match[]` name the parameter: on `labels` they do not.
+    /// `prefixed` says whether errors of `match[]` name the parameter: on `series` alone they do.
     fn parse(params: &Params, prefixed: bool) -> Result<Self, Failure> {
         let limit = params::parse_limit(params.get("limit")).map_err(|e| invalid("limit", &e))?;
         let mint = time_or(params, "start", i64::MIN)?;
@@ -35,9 +35,6 @@ impl Request {
             })
         });
         let selectors = selectors.collect::<Result<_, _>>()?;
-        if maxt < mint {
-            return Err(invalid("end", "end timestamp must not be before start time"));
-        }
         Ok(Self { selectors, mint, maxt, limit })
     }
 
@@ -52,7 +49,10 @@ impl Request {
 
     /// The selectors, or the one that selects everything.
     fn selectors(&self) -> Vec<&[Matcher]> {
-        if self.selectors.is_empty() {
+        if self.maxt < self.mint {
+            // An empty range is no error, and nothing is in it.
+            Vec::new()
+        } else if self.selectors.is_empty() {
             vec![&[]]
         } else {
             self.selectors.iter().map(Vec::as_slice).collect()
@@ -95,7 +95,7 @@ impl Names {
     }
 }
 
-fn bounded(body: Vec<u8>, max_bytes: usize) -> Result<Vec<u8>, Failure> {
+pub(super) fn bounded(body: Vec<u8>, max_bytes: usize) -> Result<Vec<u8>, Failure> {
     if body.len() > max_bytes {
         let text = format!(
             "answer is {} bytes, limit {max_bytes}: narrow it by match[], time or limit",
@@ -137,7 +137,7 @@ pub(super) async fn label_values(
         Failure::BadData(format!("invalid label name: {}", model::go_quote(encoded)))
     })?;
     let name = unescape_name(&name);
-    let request = Request::parse(&params, true)?;
+    let request = Request::parse(&params, false)?;
     read(cx, move |data, interrupt, max_bytes| {
         let lists = request
             .selectors()
@@ -156,8 +156,8 @@ pub(super) async fn series(cx: &Context, params: Params) -> Result<Reply, Failur
     }
     let request = Request::parse(&params, true)?;
     read(cx, move |data, interrupt, max_bytes| {
-        let sets = request.selectors.iter().map(|matchers| {
-            let mut selection = Selection::new(matchers.clone(), request.mint, request.maxt);
+        let sets = request.selectors().into_iter().map(|matchers| {
+            let mut selection = Selection::new(matchers.to_vec(), request.mint, request.maxt);
             selection.interrupt = interrupt.clone();
             data.select(&selection)
         });
@@ -202,6 +202,16 @@ async fn read(
     + Send
     + 'static,
 ) -> Result<Reply, Failure> {
+    Ok(Reply::json(read_bytes(cx, call).await?))
+}
+
+/// As [`read`], for answers that are not JSON.
+pub(super) async fn read_bytes(
+    cx: &Context,
+    call: impl FnOnce(&dyn Queryable, &Arc<dyn Interrupt>, usize) -> Result<Vec<u8>, Failure>
+    + Send
+    + 'static,
+) -> Result<Vec<u8>, Failure> {
     cx.admit_query()?;
     let db = cx.database()?;
     let deadline = Deadline::new(cx.config.metadata_timeout.duration());
@@ -209,11 +219,11 @@ async fn read(
     let max_bytes = cx.config.query_max_response_bytes.as_usize();
     let permit = cx.app.queries.enter(0).await?;
     let call = cx.app.queries.run(permit, move || call(db.as_ref(), &interrupt, max_bytes));
-    Ok(Reply::json(deadline.over(call).await??))
+    deadline.over(call).await?
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn failure(e: ReadError) -> Failure {
+pub(super) fn failure(e: ReadError) -> Failure {
     let text = e.to_string();
     match e {
         ReadError::Interrupted(model::Interrupted::TimedOut) => {

@@ -136,8 +136,8 @@ fn failure(e: QueryError) -> Failure {
 
 /// `/api/v1/query_exemplars`: exemplars are counted when they come and not stored yet.
 pub(super) fn exemplars(cx: &Context, params: &Params) -> Result<Reply, Failure> {
-    let start = request::time(params, "start")?;
-    let end = request::time(params, "end")?;
+    let start = request::time_or(params, "start", i64::MIN)?;
+    let end = request::time_or(params, "end", i64::MAX)?;
     if end < start {
         return Err(request::invalid("end", "end timestamp must not be before start timestamp"));
     }

@@ -21,6 +21,7 @@ pub(super) enum Page {
     Config,
     Flags,
     Tsdb,
+    Blocks,
     WalReplay,
     Notifications,
     Features,
@@ -75,6 +76,7 @@ pub(super) fn page(cx: &Context, page: Page, params: &Params) -> Result<Reply, F
             });
         }),
         Page::Tsdb => return tsdb(cx, params),
+        Page::Blocks => return blocks(cx),
         Page::WalReplay => success(|json| {
             // Rows; how many there will be is known at the end.
             let current = cx.app.replayed();
@@ -145,6 +147,34 @@ fn notifications(cx: &Context, json: &mut Json) {
         json.raw("{\"text\":").string(text).raw(",\"date\":").string(&date);
         json.raw(",\"active\":true}");
     });
+}
+
+/// `/version`: the members of `status/buildinfo` without the envelope.
+pub(super) fn version() -> Reply {
+    let mut json = Json::default();
+    build_info(&mut json);
+    Reply::json(json.into_bytes())
+}
+
+/// The blocks in the words of Prometheus's `meta.json`, where `maxTime` is exclusive.
+fn blocks(cx: &Context) -> Result<Reply, Failure> {
+    let blocks = cx.database()?.blocks();
+    Ok(success(|json| {
+        json.raw("{\"blocks\":").list(&blocks, |json, meta| {
+            json.raw("{\"ulid\":").string(&meta.id.to_string());
+            json.raw(",\"minTime\":").int(meta.mint);
+            json.raw(",\"maxTime\":").int(meta.maxt.saturating_add(1));
+            json.raw(",\"stats\":{\"numSamples\":").int(meta.num_samples + meta.num_histograms);
+            json.raw(",\"numSeries\":").int(meta.num_series);
+            json.raw(",\"numChunks\":").int(meta.num_chunks);
+            json.raw("},\"compaction\":{\"level\":").int(meta.level.max(1));
+            let sources =
+                if meta.parents.is_empty() { vec![meta.id] } else { meta.parents.clone() };
+            json.raw(",\"sources\":").strings(sources.iter().map(ToString::to_string));
+            json.raw("},\"version\":1}");
+        });
+        json.raw("}");
+    }))
 }
 
 /// Lists of `status/tsdb` when nothing else is asked for, and at most.

@@ -4,25 +4,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::message::{field, series, varint, write};
 use crate::peer::Server;
-
-/// A protobuf field of bytes.
-fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-    let mut out = varint(u64::from(number) << 3 | 2);
-    out.extend(varint(bytes.len() as u64));
-    out.extend_from_slice(bytes);
-    out
-}
-
-fn varint(mut n: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    while n >= 0x80 {
-        out.push(u8::try_from(n & 0x7f).unwrap() | 0x80);
-        n >>= 7;
-    }
-    out.push(u8::try_from(n).unwrap());
-    out
-}
 
 fn double(number: u8, v: f64) -> Vec<u8> {
     [vec![number << 3 | 1], v.to_le_bytes().to_vec()].concat()
@@ -67,21 +50,6 @@ fn custom(t_ms: u64, counts: [f64; 3]) -> Vec<u8> {
     .concat()
 }
 
-fn series(name: &str, histograms: &[Vec<u8>]) -> Vec<u8> {
-    let label = [field(1, b"__name__"), field(2, name.as_bytes())].concat();
-    let mut out = field(1, &label);
-    for histogram in histograms {
-        out.extend(field(4, histogram));
-    }
-    field(1, &out)
-}
-
-fn write(server: &Server, message: &[Vec<u8>]) -> (u16, String) {
-    let body = remote::snappy::compress(&message.concat());
-    let answer = server.post("/api/v1/write", &[], &body);
-    (answer.status, answer.text())
-}
-
 fn result(server: &Server, target: &str) -> Value {
     server.get(target).json()["data"]["result"].take()
 }
@@ -124,18 +92,13 @@ fn check(server: &Server) {
 #[test]
 fn native_histograms_are_answered_and_survive_restarts() {
     let mut server = Server::start(&[]);
-    let mut float = vec![0x09];
-    float.extend(7.0_f64.to_le_bytes());
-    float.push(0x10);
-    float.extend(varint(1_000_000));
-    let mut mixed = field(1, &[field(1, b"__name__"), field(2, b"mixed")].concat());
-    mixed.extend(field(2, &float));
-    mixed.extend(field(4, &custom(1_060_000, [1.0, 2.0, 3.0])));
+    let mixed = custom(1_060_000, [1.0, 2.0, 3.0]);
+    let h = [("__name__", "h")];
     let message = [
-        series("h", &[exponential(1_000_000, 9, 1, &[4, -2])]),
-        series("h", &[exponential(1_060_000, 17, 3, &[6, 0])]),
-        field(1, &mixed),
-        series("bad", &[exponential(1_000_000, 8, 1, &[4, -2])]),
+        series(&h, &[], &[exponential(1_000_000, 9, 1, &[4, -2])]),
+        series(&h, &[], &[exponential(1_060_000, 17, 3, &[6, 0])]),
+        series(&[("__name__", "mixed")], &[(1_000_000, 7.0)], &[mixed]),
+        series(&[("__name__", "bad")], &[], &[exponential(1_000_000, 8, 1, &[4, -2])]),
     ];
     let (status, text) = write(&server, &message);
     assert_eq!(status, 400);

@@ -1,10 +1,13 @@
 //! The server as a process, spoken to over raw sockets.
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+mod answers;
+mod configs;
 mod framing;
 mod histograms;
 mod influx;
 mod limits;
+mod message;
 mod peer;
 mod process;
 mod prom_api;

@@ -20,7 +20,16 @@ impl Server {
         Self::start_in(std::sync::Arc::new(tempfile::tempdir().unwrap()), flags)
     }
 
-    fn start_in(dir: std::sync::Arc<tempfile::TempDir>, flags: &[&str]) -> Self {
+    pub(crate) fn start_in(dir: std::sync::Arc<tempfile::TempDir>, flags: &[&str]) -> Self {
+        let server = Self::spawn_in(dir, flags);
+        while server.get("/-/ready").status != 200 {
+            std::thread::yield_now();
+        }
+        server
+    }
+
+    /// As [`Server::start_in`] without waiting for the replay.
+    pub(crate) fn spawn_in(dir: std::sync::Arc<tempfile::TempDir>, flags: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_silverback"))
             .arg("--bind=127.0.0.1:0")
             .arg("--data-dir")
@@ -42,11 +51,7 @@ impl Server {
         };
         // Drained, so that the server never blocks on its log.
         std::thread::spawn(move || lines.lines().map_while(Result::ok).for_each(drop));
-        let server = Self { child, address, dir };
-        while server.get("/-/ready").status != 200 {
-            std::thread::yield_now();
-        }
-        server
+        Self { child, address, dir }
     }
 
     /// A server in the directory of this one, which has ended.

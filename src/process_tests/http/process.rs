@@ -126,20 +126,18 @@ fn a_reload_takes_over_live_settings_and_refuses_a_broken_file() {
 fn lifecycle_is_off_by_default_and_quit_works_when_on() {
     let server = Server::start(&[]);
     for path in ["/-/quit", "/-/reload"] {
-        for method in ["POST", "GET"] {
+        for (method, status, text) in [
+            ("POST", 403, "Lifecycle API is not enabled."),
+            ("PUT", 403, "Lifecycle API is not enabled."),
+            ("GET", 405, "Only POST or PUT requests allowed"),
+        ] {
             let answer = server.request(method, path, &[], b"");
-            assert_eq!(
-                (answer.status, answer.text().as_str()),
-                (403, "Lifecycle API is not enabled.\n")
-            );
+            assert_eq!((answer.status, answer.text().as_str()), (status, text), "{method} {path}");
         }
     }
     let mut server = Server::start(&["--web.enable-lifecycle"]);
     let answer = server.get("/-/quit");
-    assert_eq!(
-        (answer.status, answer.text().as_str()),
-        (405, "Only POST or PUT requests allowed\n")
-    );
+    assert_eq!((answer.status, answer.text().as_str()), (405, "Only POST or PUT requests allowed"));
     let answer = server.request("PUT", "/-/quit", &[], b"");
     assert_eq!(
         (answer.status, answer.text().as_str()),
@@ -176,4 +174,43 @@ fn tenants_are_apart_and_their_ids_are_checked() {
     let single = Server::start(&[]);
     let answer = single.post("/write?db=x", &["X-Scope-OrgID: ../../x"], b"m f=1 1");
     assert_eq!(answer.status, 204, "the header means nothing without tenants");
+}
+
+/// A pipe in the place of a log segment is a replay that never ends.
+#[test]
+fn a_stop_during_a_long_replay_is_prompt_and_progress_is_told() {
+    let dir = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let mut first = Server::start_in(dir.clone(), &[]);
+    assert_eq!(first.post("/write?db=x", &[], b"m f=1 1000000000").status, 204);
+    first.kill();
+    let wal = dir.path().join("data/wal");
+    let segment = std::fs::read_dir(&wal).unwrap().map(|e| e.unwrap().path()).max().unwrap();
+    let aside = dir.path().join("segment");
+    std::fs::rename(&segment, &aside).unwrap();
+    assert!(Command::new("mkfifo").arg(&segment).status().unwrap().success());
+
+    let mut server = Server::spawn_in(dir.clone(), &[]);
+    assert_eq!(server.get("/-/healthy").status, 200);
+    let ready = server.get("/-/ready");
+    assert_eq!((ready.status, ready.text().as_str()), (503, "Service Unavailable\n"));
+    assert_eq!(ready.header("x-prometheus-stopping"), Some("false"));
+    let query = server.get("/api/v1/query?query=1");
+    assert_eq!((query.status, query.header("retry-after").is_some()), (503, true));
+    assert_eq!(server.post("/write?db=x", &[], b"m f=2 2000000000").status, 503);
+    assert_eq!(
+        server.get("/api/v1/status/walreplay").text(),
+        r#"{"status":"success","data":{"min":0,"max":1,"current":0}}"#
+    );
+    assert_eq!(server.metric("prometheus_ready "), Some(0.0));
+    let began = Instant::now();
+    signal(&server, "-TERM");
+    assert!(server.wait().success());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+
+    // Nothing was lost by it.
+    std::fs::remove_file(&segment).unwrap();
+    std::fs::rename(&aside, &segment).unwrap();
+    let server = server.start_again();
+    let found = server.get("/api/v1/query?query=m_f&time=1").json();
+    assert_eq!(found["data"]["result"][0]["value"][1], "1");
 }

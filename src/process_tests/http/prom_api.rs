@@ -236,3 +236,65 @@ fn metrics_are_well_formed() {
         text.contains("prometheus_http_requests_total{handler=\"/api/v1/labels\",code=\"200\"} 1")
     );
 }
+
+#[test]
+fn federation_has_the_newest_samples_of_the_last_minutes() {
+    let server = Server::start(&[]);
+    let kind = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+    // Now, in three series, and one sample of long ago.
+    let lines = "b.c,instance=x v=1\na v=1500000,w=2\nold v=1 1000000000\n";
+    assert_eq!(server.post("/write?db=d", &[], lines.as_bytes()).status, 204);
+    let target = "/federate?match[]={db=%22d%22}&match[]=a_v";
+    let answer = server.get(target);
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some(kind)));
+    let text = answer.text();
+    let found: Vec<&str> = text
+        .lines()
+        .map(|line| if line.starts_with('#') { line } else { line.rsplit_once(' ').unwrap().0 })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "# TYPE a_v untyped",
+            "a_v{db=\"d\",instance=\"\"} 1.5e+06",
+            "# TYPE a_w untyped",
+            "a_w{db=\"d\",instance=\"\"} 2",
+            "# TYPE b_c_v untyped",
+            "b_c_v{db=\"d\",instance=\"x\"} 1",
+        ]
+    );
+    let bad = server.get("/federate?match[]=up{");
+    assert_eq!(
+        (bad.status, bad.text().as_str()),
+        (400, "1:4: parse error: unexpected end of input inside braces\n")
+    );
+}
+
+#[test]
+fn blocks_are_listed_in_prometheus_words() {
+    let mut server = Server::start(&[]);
+    assert_eq!(server.post("/write?db=d", &[], b"m f=1 1000000000\nm f=2 2000000000").status, 204);
+    let done = std::process::Command::new("kill").arg(server.pid().to_string()).status();
+    assert!(done.unwrap().success() && server.wait().success());
+    let server = server.start_again();
+    let answer = server.get("/api/v1/status/tsdb/blocks").json();
+    let block = &answer["data"]["blocks"][0];
+    assert_eq!((&block["minTime"], &block["maxTime"]), (&json!(1000), &json!(2001)));
+    assert_eq!(block["stats"], json!({"numSamples": 2, "numSeries": 1, "numChunks": 1}));
+    assert_eq!(block["compaction"], json!({"level": 1, "sources": [block["ulid"]]}));
+    assert_eq!(block["ulid"].as_str().unwrap().len(), 26);
+}
+
+#[test]
+fn an_enabled_admin_api_says_what_it_cannot_do() {
+    let server = Server::start(&["--enable-admin-api=true"]);
+    for name in ["delete_series?match[]=up", "clean_tombstones", "snapshot"] {
+        let answer = server.post(&format!("/api/v1/admin/tsdb/{name}"), &[], b"");
+        assert_eq!(answer.status, 500);
+        let error = answer.json();
+        assert_eq!(error["errorType"], "unavailable");
+        assert!(error["error"].as_str().unwrap().ends_with("are not supported by this release"));
+    }
+    let version = server.get("/version").json();
+    assert_eq!(version, server.get("/api/v1/status/buildinfo").json()["data"]);
+}

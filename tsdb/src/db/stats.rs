@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Db;
+use crate::block::BlockMeta;
 
 /// What `/metrics` and `status/tsdb` show.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -90,6 +91,14 @@ impl Db {
             compaction_bytes_written: self.compaction.bytes_written.load(Ordering::Relaxed),
             quarantined_blocks: self.quarantined_blocks().len() as u64,
         }
+    }
+
+    /// The live blocks, oldest first.
+    pub fn blocks(&self) -> Vec<BlockMeta> {
+        let view = self.views.load();
+        let mut metas: Vec<BlockMeta> = view.blocks.iter().map(|b| b.meta().clone()).collect();
+        metas.sort_by_key(|meta| (meta.mint, meta.maxt, meta.id));
+        metas
     }
 
     /// The biggest names of the head, at most `limit` of each kind.
