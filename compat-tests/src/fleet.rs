@@ -12,7 +12,7 @@ use crate::rng::Rng;
 pub mod recording;
 pub mod values;
 
-use recording::Recording;
+use recording::{Identity, Recording};
 use values::{Class, Observations, SERIES_PER_HOST, shapes};
 
 /// Milliseconds between scrapes.
@@ -56,7 +56,7 @@ impl Source {
             Self::Recorded(recording) => recording,
         };
         let identities = recording.identities().iter().enumerate();
-        let one = |(series, (name, labels)): (usize, &(String, Vec<(String, String)>))| {
+        let one = |(series, (name, labels)): (usize, &Identity)| {
             let (measurement, field) = name.split_once('_').expect("recordings have no other");
             let labels: Vec<(&str, &str)> =
                 labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
