@@ -12,7 +12,7 @@ use crate::rng::Rng;
 pub mod recording;
 pub mod values;
 
-use recording::Recording;
+use recording::{Identity, Recording};
 use values::{Class, Observations, SERIES_PER_HOST, shapes};
 
 /// Milliseconds between scrapes.

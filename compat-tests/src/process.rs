@@ -87,9 +87,14 @@ impl Process {
     /// When the process ends or `limit` passes; the log is in the message.
     pub fn await_ready(&mut self, limit: Duration, mut ready: impl FnMut() -> bool) {
         let began = Instant::now();
-        while !ready() {
+        loop {
+            let answered = ready();
+            // Asked last, because who answered may be another process that took the port first.
             if let Some(status) = self.child.try_wait().expect("a child can be asked") {
                 panic!("{} ended with {status} before it was ready\n{}", self.name, self.log());
+            }
+            if answered {
+                return;
             }
             assert!(
                 began.elapsed() < limit,

@@ -15,7 +15,7 @@ use crate::report::{say, skipped};
 const PROGRAM: &str = "prometheus-node-exporter";
 
 /// A name and its labels.
-type Identity = (String, Vec<(String, String)>);
+pub(super) type Identity = (String, Vec<(String, String)>);
 
 /// Scrapes of one exporter: the series that are in every scrape, and their values.
 #[derive(Debug)]
@@ -131,13 +131,12 @@ fn sample(line: &str) -> Option<(Identity, f64)> {
         return None;
     }
     let (name, inner) = match series.split_once('{') {
-        Some((name, rest)) => (name, rest.strip_suffix('}')?),
+        Some((name, rest)) => (name, rest.strip_suffix("\"}")?),
         None => (series, ""),
     };
-    // Without a backslash no value holds a quote.
-    let pairs = inner.split_terminator("\",").map(|pair| pair.trim_end_matches('"'));
     let mut labels = Vec::new();
-    for pair in pairs {
+    // Without a backslash no value holds a quote.
+    for pair in inner.split("\",").filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once("=\"")?;
         if !value.is_empty() {
             labels.push((name.to_owned(), value.to_owned()));

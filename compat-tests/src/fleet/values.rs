@@ -131,7 +131,6 @@ impl Class {
         scrape: usize,
     ) -> f64 {
         match *self {
-            Self::Constant => value,
             Self::SlowCounter { decimals } => {
                 let step = if rng.one_in(20) { 1.0 + round(rng.unit() * 2.0, 0) } else { 0.0 };
                 round(value + step / 10_f64.powi(decimals), decimals)
@@ -154,7 +153,7 @@ impl Class {
             Self::SmallGauge if rng.one_in(5) => {
                 (value + if rng.one_in(2) { 1.0 } else { -1.0 }).clamp(0.0, 40.0)
             }
-            Self::SmallGauge => value,
+            Self::Constant | Self::SmallGauge => value,
             Self::DecimalGauge { decimals } => round((value + 1.5 * normal(rng)).abs(), decimals),
             Self::Observed { handler, share } => (observations.0[handler] * share).floor(),
             Self::Sum { handler } => {

@@ -10,7 +10,7 @@
 //! | real values | `--scrape node_exporter --seconds 120` |
 //!
 //! CPU is the server process's own (`/proc/<pid>/stat`) with six quiet seconds behind the load; memory
-//! is its resident growth then; disk is `du` after SIGTERM with the log included; query times are
+//! is its resident growth then; disk is `du` after SIGTERM with the log and saved caches included; query times are
 //! medians of seven runs over one connection, past the caches of responses. A start counts until the
 //! first range query is right, `never` when it is not within 30 s. With several seeds, the last table
 //! has the medians. The machine should be quiet: CPU counts the process alone, but caches are shared.

@@ -79,7 +79,11 @@ fn ratios(all: &[Figures]) -> Vec<(String, String, Vec<Option<f64>>)> {
     let of = |peer: &Figures| {
         let ours = find(all, Kind::Silverback, peer.protocol)?;
         let pairs = peer.values.iter().zip(&ours.values);
-        let ratios = pairs.map(|(peer, ours)| Some((*peer)? / (*ours)?)).collect();
+        // Nothing is no multiple of anything.
+        let ratio = |(peer, ours): (&Option<f64>, &Option<f64>)| {
+            Some((*peer)? / (*ours).filter(|ours| *ours > 0.0)?)
+        };
+        let ratios = pairs.map(ratio).collect();
         Some((peer.name(), Kind::Silverback.name().to_owned(), ratios))
     };
     all.iter().filter(|figures| figures.kind != Kind::Silverback).filter_map(of).collect()
