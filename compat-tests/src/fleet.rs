@@ -41,9 +41,6 @@ pub enum Source {
     Recorded(Arc<Recording>),
 }
 
-/// A recorded series: its name and its labels.
-type Identity = (String, Vec<(String, String)>);
-
 impl Source {
     /// Series of each host.
     pub fn series_per_host(&self) -> usize {
