@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
 use super::compaction::Compaction;
+use super::stats::Counters;
 use super::{Db, Maintenance, note_databases, note_metadata};
 use crate::block::directory::{self, Found};
 use crate::block::{Block, BlockError, BlockId, BlockMeta, META_FILE};
@@ -136,6 +137,7 @@ impl Db {
             damaged_checkpoint,
             retired_chunks: true,
         };
+        let compaction = Compaction::new(options.max_compacted_range_ms);
         let db = Self {
             fs,
             dir: dir.to_owned(),
@@ -144,7 +146,8 @@ impl Db {
             wal,
             views: Views::new(view),
             maintenance: Mutex::new(maintenance),
-            compaction: Compaction::default(),
+            compaction,
+            counters: Counters::default(),
             last_seen_ms: Some(state.last_seen_ms).filter(|ms| *ms > i64::MIN),
             metadata: RwLock::new(names.metadata),
             databases: RwLock::new(names.databases),
