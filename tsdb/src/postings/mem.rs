@@ -1,32 +1,46 @@
 //! A posting list that grows: most have a handful of series and are a sorted list, the rest are
 //! roaring bitmaps.
 
+use std::cmp::Ordering;
+
 use roaring::RoaringBitmap;
 
 /// Longest list; at 16 entries a list still is smaller than an empty bitmap's containers.
 const MAX_LIST: usize = 16;
 
 /// The series slots of one label pair.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub enum PostingList {
+    /// None.
+    #[default]
+    Empty,
+    /// One, as the values of many labels have.
+    One(u32),
     /// Sorted.
     List(Vec<u32>),
     /// Many.
     Bitmap(Box<RoaringBitmap>),
 }
 
-impl Default for PostingList {
-    fn default() -> Self {
-        Self::List(Vec::new())
-    }
-}
-
 impl PostingList {
     /// Adds a slot; one that is there stays.
     pub fn insert(&mut self, slot: u32) {
         match self {
+            Self::Empty => *self = Self::One(slot),
+            Self::One(one) => match slot.cmp(one) {
+                Ordering::Less => *self = Self::List(vec![slot, *one]),
+                Ordering::Equal => {}
+                Ordering::Greater => *self = Self::List(vec![*one, slot]),
+            },
             Self::List(list) => {
-                let Err(at) = list.binary_search(&slot) else { return };
+                // Slots mostly rise.
+                let at = match list.last() {
+                    Some(last) if *last < slot => list.len(),
+                    _ => match list.binary_search(&slot) {
+                        Ok(_) => return,
+                        Err(at) => at,
+                    },
+                };
                 if list.len() < MAX_LIST {
                     if list.len() == list.capacity() {
                         list.reserve_exact(list.len().max(2));
@@ -38,15 +52,15 @@ impl PostingList {
                     *self = Self::Bitmap(Box::new(bitmap));
                 }
             }
-            Self::Bitmap(bitmap) => {
-                bitmap.insert(slot);
-            }
+            Self::Bitmap(bitmap) => add(bitmap, slot),
         }
     }
 
     /// Removes a slot.
     pub fn remove(&mut self, slot: u32) {
         match self {
+            Self::One(one) if *one == slot => *self = Self::Empty,
+            Self::Empty | Self::One(_) => {}
             Self::List(list) => list.retain(|s| *s != slot),
             Self::Bitmap(bitmap) => {
                 bitmap.remove(slot);
@@ -57,6 +71,8 @@ impl PostingList {
     /// Number of slots.
     pub fn len(&self) -> u64 {
         match self {
+            Self::Empty => 0,
+            Self::One(_) => 1,
             Self::List(list) => list.len() as u64,
             Self::Bitmap(bitmap) => bitmap.len(),
         }
@@ -70,25 +86,42 @@ impl PostingList {
     /// The slots as a bitmap of their own.
     pub fn to_bitmap(&self) -> RoaringBitmap {
         match self {
-            Self::List(list) => list.iter().copied().collect(),
             Self::Bitmap(bitmap) => (**bitmap).clone(),
+            few => few.as_slice().iter().copied().collect(),
         }
     }
 
     /// Adds the slots to `out`.
     pub fn union_into(&self, out: &mut RoaringBitmap) {
         match self {
-            Self::List(list) => out.extend(list.iter().copied()),
             Self::Bitmap(bitmap) => *out |= &**bitmap,
+            few => out.extend(few.as_slice().iter().copied()),
+        }
+    }
+
+    /// The slots, where they are few enough not to be a bitmap; else nothing.
+    pub fn as_slice(&self) -> &[u32] {
+        match self {
+            Self::Empty | Self::Bitmap(_) => &[],
+            Self::One(one) => std::slice::from_ref(one),
+            Self::List(list) => list,
         }
     }
 
     /// Bytes of memory held, nearly.
     pub fn heap_bytes(&self) -> usize {
         match self {
+            Self::Empty | Self::One(_) => 0,
             Self::List(list) => list.capacity() * 4,
             Self::Bitmap(bitmap) => bitmap.serialized_size() + 64,
         }
+    }
+}
+
+/// Adds a slot to a bitmap; slots mostly rise, and then no container is searched for.
+pub(crate) fn add(bitmap: &mut RoaringBitmap, slot: u32) {
+    if bitmap.try_push(slot).is_err() {
+        bitmap.insert(slot);
     }
 }
 
