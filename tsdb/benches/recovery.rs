@@ -4,7 +4,7 @@
 //! `cargo bench -p tsdb --bench recovery -- [series] [samples] [dir]`; with a directory that exists, only
 //! opens it. One line a step: wall and process CPU seconds.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench")]
-#![expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "made-up data")]
+#![expect(clippy::cast_precision_loss, reason = "made-up data")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -99,11 +99,10 @@ fn write(dir: &Path, series: u32, samples: u32) {
     let aliases: Vec<_> = (0..series).map(|n| hasher.hash(0, labels(n).as_bytes())).collect();
     let before = resident_bytes();
     let mut batch = AppendBatch::default();
-    let mut written = 0_u64;
-    let mut checkpoints = 0;
+    let (mut cut, mut checkpoints) = (0_u64, 0);
     for (first, last, name) in [(0, 1, "register"), (1, samples, "append")] {
         let step = Step::begin(name);
-        let mut slowest = 0.0_f64;
+        let (mut slowest, mut checkpointing) = (0.0_f64, 0.0);
         for scrape in first..last {
             for from in (0..series).step_by(ROWS as usize) {
                 batch.clear();
@@ -118,19 +117,26 @@ fn write(dir: &Path, series: u32, samples: u32) {
                 slowest = slowest.max(began.elapsed().as_secs_f64());
             }
             let log = db.stats().wal_bytes;
+            let step = cpu_seconds();
             if db.checkpoint_step().unwrap() {
                 checkpoints += 1;
-                written += log;
+                checkpointing += cpu_seconds() - step;
+                cut += log;
             }
         }
-        step.end(&format!("slowest ack {:.1} ms", slowest * 1e3));
+        step.end(&format!(
+            "slowest ack {:.1} ms, {checkpointing:.2} s of it checkpoints",
+            slowest * 1e3
+        ));
     }
-    let log = (written + db.stats().wal_bytes) as f64;
+    let stats = db.stats();
     let rows = f64::from(series) * f64::from(samples);
     println!(
-        "{:.0} bytes a series, {checkpoints} checkpoints, {:.2} bytes of log a sample",
+        "{:.0} resident bytes a series; bytes a sample: {:.2} of log, {:.2} of {checkpoints} checkpoints; tail {} MB",
         (resident_bytes() - before) as f64 / f64::from(series),
-        log / rows
+        (cut + stats.wal_bytes) as f64 / rows,
+        stats.checkpoint_bytes_written as f64 / rows,
+        stats.wal_bytes >> 20,
     );
 }
 

@@ -88,6 +88,8 @@ pub struct Db {
     closed: RwLock<bool>,
     /// The wall clock when the manifest was last written before this start, ms.
     last_seen_ms: Option<i64>,
+    /// Bytes of checkpoints written since the start.
+    checkpoint_bytes: AtomicU64,
     /// Random numbers given out.
     names_given: AtomicU64,
     _lock: DirLock,
@@ -101,6 +103,8 @@ struct Maintenance {
     dropped_slots: Vec<u32>,
     /// The checkpoint that was found damaged: it goes to the quarantine, not away.
     damaged_checkpoint: Option<u64>,
+    /// Length of the last checkpoint.
+    checkpoint_bytes: u64,
     /// Whether chunks below the view's boundary may still be in the head.
     retired_chunks: bool,
 }

@@ -28,6 +28,8 @@ pub struct DbStats {
     pub head_bytes: u64,
     /// Bytes of the log.
     pub wal_bytes: u64,
+    /// Bytes of the checkpoints that were written since the start.
+    pub checkpoint_bytes_written: u64,
     /// Sequence number of the newest record.
     pub wal_last_seq: u64,
     /// Live blocks.
@@ -80,6 +82,7 @@ impl Db {
             late_samples: self.head.late_buffers().iter().map(|b| b.num_rows()).sum(),
             head_bytes: self.head.heap_bytes(),
             wal_bytes: self.wal.size_bytes(),
+            checkpoint_bytes_written: self.checkpoint_bytes.load(Ordering::Relaxed),
             wal_last_seq: self.wal.last_seq(),
             num_blocks: view.blocks.len() as u64,
             block_bytes: view.blocks.iter().map(|b| b.disk_bytes()).sum(),

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::checkpoint::SeriesFrame;
 use crate::head::label_codes::{Dictionary, LabelCode, Pair, SchemaId};
 use crate::head::symbols::SymbolId;
 use crate::postings::mem::{PostingList, add};
@@ -173,6 +174,43 @@ impl HeadIndex {
         }
         self.order.get_mut().add(slot);
         slot
+    }
+
+    /// Adds the series of a checkpoint's frame; returns the slot of each and whether it is new. Texts
+    /// are looked up once a frame.
+    pub fn insert_frame(&mut self, frame: &SeriesFrame<'_>) -> Vec<(u32, bool)> {
+        let symbols = self.dictionary.symbols_mut();
+        let strings: Vec<SymbolId> = frame.strings.iter().map(|text| symbols.hold(text)).collect();
+        let ids = |places: &[u32]| -> Vec<SymbolId> {
+            places.iter().map(|place| strings[*place as usize]).collect()
+        };
+        let schemas: Vec<(SchemaId, Vec<SymbolId>)> = frame
+            .schemas
+            .iter()
+            .map(|names| ids(names))
+            .map(|names| (self.dictionary.hold_schema(&names), names))
+            .collect();
+        let mut pairs = Vec::new();
+        let added = frame.series.iter().map(|series| {
+            let (schema, names) = &schemas[series.schema as usize];
+            let values = ids(frame.values(series));
+            let code = Dictionary::encode_values(*schema, &values);
+            if let Some((slot, _)) = self.find_code(&code) {
+                return (slot, false);
+            }
+            self.dictionary.hold_values(*schema, &values);
+            pairs.clear();
+            pairs.extend(names.iter().copied().zip(values));
+            (self.insert_code(code, &pairs, series.id), true)
+        });
+        let added = added.collect();
+        for (schema, _) in schemas {
+            self.dictionary.release_schema(schema);
+        }
+        for string in strings {
+            self.dictionary.symbols_mut().release(string);
+        }
+        added
     }
 
     /// Takes a series out of the index: nobody finds it any more. Its labels stay readable by
