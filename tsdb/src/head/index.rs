@@ -3,7 +3,7 @@
 mod order;
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashTable};
@@ -14,8 +14,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::checkpoint::SeriesFrame;
 use crate::head::label_codes::{Dictionary, LabelCode, Pair, SchemaId};
-use crate::head::symbols::SymbolId;
-use crate::postings::mem::{PostingList, add};
+use crate::head::symbols::{SymbolId, Symbols};
+use crate::postings::mem::PostingList;
 use crate::wal::record::SeriesRef;
 use order::Order;
 
@@ -50,16 +50,13 @@ impl NameIndex {
         self.lists.iter().map(|(id, list)| (*id, list))
     }
 
-    fn insert(&mut self, value: SymbolId, slot: u32, text: impl FnOnce() -> Arc<str>) {
-        add(&mut self.has, slot);
+    fn insert(&mut self, value: SymbolId, run: Range<u32>, text: impl FnOnce() -> Arc<str>) {
         let order = &mut self.order;
-        self.lists
-            .entry(value)
-            .or_insert_with(|| {
-                order.insert(text(), value);
-                PostingList::Empty
-            })
-            .insert(slot);
+        let list = self.lists.entry(value).or_insert_with(|| {
+            order.insert(text(), value);
+            PostingList::Empty
+        });
+        if run.len() == 1 { list.insert(run.start) } else { list.insert_run(run) }
     }
 
     fn remove(&mut self, value: SymbolId, slot: u32, text: &str) {
@@ -100,6 +97,63 @@ impl Canonical {
     /// The table wants its bits at both ends of a word.
     const fn spread(hash: u32) -> u64 {
         (hash as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+/// Postings on their way to the index: series that come one after another have neighbouring slots and
+/// share most labels, which are then put in as one run.
+#[derive(Debug, Default)]
+struct Runs {
+    /// By place in the label set.
+    values: Vec<(Pair, Range<u32>)>,
+    names: Vec<(SymbolId, Range<u32>)>,
+}
+
+impl Runs {
+    fn push(&mut self, pairs: &[Pair], slot: u32, index: &mut HeadIndex) {
+        for (place, pair) in pairs.iter().enumerate() {
+            if let Some(done) = extend(&mut self.values, place, *pair, slot) {
+                Self::put_values(done, index);
+            }
+            if let Some(done) = extend(&mut self.names, place, pair.0, slot) {
+                Self::put_names(done, index);
+            }
+        }
+    }
+
+    fn finish(self, index: &mut HeadIndex) {
+        self.values.into_iter().for_each(|run| Self::put_values(run, index));
+        self.names.into_iter().for_each(|run| Self::put_names(run, index));
+    }
+
+    fn put_values(((name, value), run): (Pair, Range<u32>), index: &mut HeadIndex) {
+        let (entry, symbols) = index.name_entry(name);
+        entry.insert(value, run, || Arc::clone(symbols.get(value)));
+    }
+
+    fn put_names((name, run): (SymbolId, Range<u32>), index: &mut HeadIndex) {
+        index.name_entry(name).0.has.insert_range(run);
+    }
+}
+
+/// Makes the run at `place` longer by `slot`, or begins another one and returns what was there.
+fn extend<K: Copy + PartialEq>(
+    runs: &mut Vec<(K, Range<u32>)>,
+    place: usize,
+    key: K,
+    slot: u32,
+) -> Option<(K, Range<u32>)> {
+    let new = (key, slot..slot + 1);
+    match runs.get_mut(place) {
+        Some((of, run)) if *of == key && run.end == slot => {
+            run.end += 1;
+            None
+        }
+        Some(run) => Some(std::mem::replace(run, new)),
+        None => {
+            runs.push(new);
+            None
+        }
     }
 }
 
@@ -146,11 +200,33 @@ impl HeadIndex {
 
     /// Adds a series that [`HeadIndex::find`] did not find; returns its slot.
     pub fn insert(&mut self, labels: &Labels, series: SeriesRef) -> u32 {
-        let (code, pairs) = self.dictionary.encode(labels);
-        self.insert_code(code, &pairs, series)
+        let mut runs = Runs::default();
+        let slot = self.insert_in(labels, series, &mut runs);
+        runs.finish(self);
+        slot
     }
 
-    fn insert_code(&mut self, code: LabelCode, pairs: &[Pair], series: SeriesRef) -> u32 {
+    /// Adds those of `series` that are not there; returns the slot of each and whether it is new.
+    pub fn insert_all(&mut self, series: &[(SeriesRef, Labels)]) -> Vec<(u32, bool)> {
+        let mut runs = Runs::default();
+        let added = series.iter().map(|(id, labels)| match self.find(labels) {
+            Some((slot, _)) => (slot, false),
+            None => (self.insert_in(labels, *id, &mut runs), true),
+        });
+        let added = added.collect();
+        runs.finish(self);
+        added
+    }
+
+    fn insert_in(&mut self, labels: &Labels, series: SeriesRef, runs: &mut Runs) -> u32 {
+        let (code, pairs) = self.dictionary.encode(labels);
+        let slot = self.insert_code(code, series);
+        runs.push(&pairs, slot, self);
+        slot
+    }
+
+    /// Gives a code its slot; the postings come with [`Runs`].
+    fn insert_code(&mut self, code: LabelCode, series: SeriesRef) -> u32 {
         self.code_bytes += code.len();
         let hash = self.hash(&code);
         let indexed = Some(Indexed { series, code });
@@ -163,17 +239,18 @@ impl HeadIndex {
         };
         let entry = Canonical { hash, slot };
         self.canonical.insert_unique(Canonical::spread(hash), entry, |c| Canonical::spread(c.hash));
-        add(&mut self.all, slot);
-        for (name, value) in pairs {
-            let symbols = self.dictionary.symbols_mut();
-            let entry = self.names.entry(*name).or_insert_with(|| {
-                symbols.hold_again(*name);
-                NameIndex::default()
-            });
-            entry.insert(*value, slot, || Arc::clone(symbols.get(*value)));
-        }
+        self.all.insert(slot);
         self.order.get_mut().add(slot);
         slot
+    }
+
+    fn name_entry(&mut self, name: SymbolId) -> (&mut NameIndex, &mut Symbols) {
+        let symbols = self.dictionary.symbols_mut();
+        let entry = self.names.entry(name).or_insert_with(|| {
+            symbols.hold_again(name);
+            NameIndex::default()
+        });
+        (entry, symbols)
     }
 
     /// Adds the series of a checkpoint's frame; returns the slot of each and whether it is new. Texts
@@ -190,7 +267,7 @@ impl HeadIndex {
             .map(|names| ids(names))
             .map(|names| (self.dictionary.hold_schema(&names), names))
             .collect();
-        let mut pairs = Vec::new();
+        let (mut pairs, mut runs) = (Vec::new(), Runs::default());
         let added = frame.series.iter().map(|series| {
             let (schema, names) = &schemas[series.schema as usize];
             let values = ids(frame.values(series));
@@ -199,11 +276,14 @@ impl HeadIndex {
                 return (slot, false);
             }
             self.dictionary.hold_values(*schema, &values);
+            let slot = self.insert_code(code, series.id);
             pairs.clear();
             pairs.extend(names.iter().copied().zip(values));
-            (self.insert_code(code, &pairs, series.id), true)
+            runs.push(&pairs, slot, self);
+            (slot, true)
         });
         let added = added.collect();
+        runs.finish(self);
         for (schema, _) in schemas {
             self.dictionary.release_schema(schema);
         }

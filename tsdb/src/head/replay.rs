@@ -187,18 +187,13 @@ impl Replayer<'_> {
         if series.is_empty() {
             return new;
         }
-        let mut index = self.head.index.write();
-        for (id, labels) in series {
-            let slot = if let Some((slot, _)) = index.find(labels) {
-                slot
-            } else {
-                let slot = index.insert(labels, *id);
-                new.push((slot, *id));
-                slot
-            };
+        let slots = self.head.index.write().insert_all(series);
+        for ((id, _), (slot, is_new)) in series.iter().zip(slots) {
             self.replay.name(*id, slot);
+            if is_new {
+                new.push((slot, *id));
+            }
         }
-        drop(index);
         self.head.series_bytes.fetch_add(new.len() as u64 * SERIES_BYTES, Ordering::Relaxed);
         new
     }

@@ -2,6 +2,7 @@
 //! roaring bitmaps.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use roaring::RoaringBitmap;
 
@@ -52,7 +53,24 @@ impl PostingList {
                     *self = Self::Bitmap(Box::new(bitmap));
                 }
             }
-            Self::Bitmap(bitmap) => add(bitmap, slot),
+            Self::Bitmap(bitmap) => {
+                bitmap.insert(slot);
+            }
+        }
+    }
+
+    /// Adds neighbouring slots.
+    pub fn insert_run(&mut self, run: Range<u32>) {
+        match self {
+            Self::Bitmap(bitmap) => {
+                bitmap.insert_range(run);
+            }
+            _ if run.len() <= MAX_LIST => run.for_each(|slot| self.insert(slot)),
+            _ => {
+                let mut bitmap: RoaringBitmap = self.as_slice().iter().copied().collect();
+                bitmap.insert_range(run);
+                *self = Self::Bitmap(Box::new(bitmap));
+            }
         }
     }
 
@@ -118,13 +136,6 @@ impl PostingList {
     }
 }
 
-/// Adds a slot to a bitmap; slots mostly rise, and then no container is searched for.
-pub(crate) fn add(bitmap: &mut RoaringBitmap, slot: u32) {
-    if bitmap.try_push(slot).is_err() {
-        bitmap.insert(slot);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,11 +144,16 @@ mod tests {
     proptest! {
         /// Model: an ordered set.
         #[test]
-        fn agrees_with_a_set(ops in proptest::collection::vec((any::<bool>(), 0..60_u32), 0..150)) {
+        fn agrees_with_a_set(ops in proptest::collection::vec((0..3_u8, 0..60_u32, 0..30_u32), 0..150)) {
             let (mut list, mut set) = (PostingList::default(), std::collections::BTreeSet::new());
-            for (add, slot) in ops {
-                if add { list.insert(slot); set.insert(slot); } else { list.remove(slot); set.remove(&slot); }
+            for (what, slot, len) in ops {
+                match what {
+                    0 => { list.insert(slot); set.insert(slot); }
+                    1 => { list.insert_run(slot..slot + len); set.extend(slot..slot + len); }
+                    _ => { list.remove(slot); set.remove(&slot); }
+                }
                 prop_assert_eq!(list.len(), set.len() as u64);
+                prop_assert_eq!(list.is_empty(), set.is_empty());
             }
             prop_assert!(list.to_bitmap().iter().eq(set.iter().copied()));
         }
