@@ -132,6 +132,7 @@ impl Db {
             manifest,
             dropped_slots: Vec::new(),
             damaged_checkpoint,
+            late_since_ms: None,
             retired_chunks: true,
         };
         let compaction = Compaction::new(options.max_compacted_range_ms);
