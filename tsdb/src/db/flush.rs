@@ -70,6 +70,7 @@ impl Db {
         let flushed = block.is_some();
         self.publish(self.views.load().boundary, block);
         self.head.drop_frozen_late();
+        maintenance.late_since_ms = None;
         maintenance.retired_chunks = true;
         Ok(flushed)
     }

@@ -141,6 +141,7 @@ impl Db {
             dropped_slots: Vec::new(),
             damaged_checkpoint,
             checkpoint_bytes: found.bytes,
+            late_since_ms: None,
             retired_chunks: true,
         };
         let compaction = Compaction::new(options.max_compacted_range_ms);

@@ -73,13 +73,13 @@ impl Db {
         Ok(())
     }
 
-    /// Flushes what is due: late samples by size, in-order ones by size or, once the head spans one
+    /// Flushes what is due: late samples by size or age, in-order ones by size or, once the head spans one
     /// and a half block ranges, by time. Returns whether a block was written.
     ///
     /// # Errors
     /// [`StepError`].
     pub fn flush_step(&self) -> Result<bool, StepError> {
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         let flushed = self
             .flush_due(&mut maintenance)
             .inspect_err(|_| self.counters.flushes_failed.add(1))?;
@@ -93,7 +93,10 @@ impl Db {
         let pressed = self.options.memory.used_percent() >= 70;
         let late: u64 = self.head.late_buffers().iter().map(|b| b.heap_bytes()).sum();
         let mut flushed = false;
-        if late > self.options.max_late_bytes || pressed && late > 1 << 20 {
+        if late > self.options.max_late_bytes
+            || pressed && late > 1 << 20
+            || self.late_is_old(maintenance, late > 0)
+        {
             flushed |= self.flush_late(maintenance)?;
         }
         let (mint, maxt) = self.head.bounds();
@@ -116,12 +119,22 @@ impl Db {
         Ok(flushed)
     }
 
+    /// Whether there are late samples that were there so long ago that they are due. Without it a few
+    /// of them would be in the log, and be replayed at every start, for ever.
+    fn late_is_old(&self, maintenance: &mut Maintenance, is_some: bool) -> bool {
+        let now = self.options.clock.now_ms();
+        // A clock that was set back begins anew.
+        let since = maintenance.late_since_ms.filter(|since| is_some && *since <= now);
+        maintenance.late_since_ms = is_some.then(|| since.unwrap_or(now));
+        since.is_some_and(|since| now - since >= self.options.max_late_age_ms)
+    }
+
     /// Flushes everything now, the newest samples too. Returns whether a block was written.
     ///
     /// # Errors
     /// [`StepError`].
     pub fn flush_all(&self) -> Result<bool, StepError> {
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         let flushed = self.flush_everything(&mut maintenance)?;
         self.write_checkpoint(&mut maintenance, Keep::Series)?;
         Ok(flushed)
@@ -145,7 +158,7 @@ impl Db {
         if log <= least.min(self.options.max_wal_bytes) {
             return Ok(false);
         }
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         if log <= maintenance.checkpoint_bytes.min(self.options.max_wal_bytes) {
             return Ok(false);
         }
@@ -155,7 +168,7 @@ impl Db {
 
     /// Frees memory that flushes retired, once no query reads it. Returns whether it did.
     pub fn gc_step(&self) -> bool {
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         if !self.views.old_ones_are_gone() {
             return false;
         }
@@ -181,7 +194,7 @@ impl Db {
     /// [`StepError`]; everything acknowledged is then still in the log.
     pub fn close(&self) -> Result<(), StepError> {
         *self.closed.write() = true;
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         // Rows that wait since a failed commit count, too.
         self.settle(self.wal.last_seq())?;
         self.flush_everything(&mut maintenance)?;
