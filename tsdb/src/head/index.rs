@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashTable};
-use model::Labels;
+use model::{Labels, ReadError};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -12,6 +12,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::head::label_codes::{self, LabelCode, Schemas};
 use crate::head::symbols::{SymbolId, Symbols};
 use crate::postings::mem::PostingList;
+use crate::query::coded::Coded;
 use crate::wal::record::SeriesRef;
 
 /// One label name: which series have it, and its values in order, so that a prefix is a range.
@@ -162,6 +163,25 @@ impl HeadIndex {
     /// The labels of a live series.
     pub fn labels(&self, slot: u32) -> Labels {
         label_codes::decode(&self.indexed(slot).code, &self.schemas, &self.symbols)
+    }
+
+    /// Calls `visit` with the coded labels of the series in `slots`, in their order.
+    ///
+    /// # Errors
+    /// Those of `visit`.
+    pub fn coded(
+        &self,
+        slots: impl Iterator<Item = u32>,
+        visit: &mut dyn FnMut(Coded<'_>) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        let (mut names, mut values, mut schema) = (Vec::new(), Vec::new(), None);
+        for slot in slots {
+            let code = &self.indexed(slot).code;
+            let of = label_codes::numbers(code, &self.schemas, schema, &mut names, &mut values);
+            schema = Some(of);
+            visit(Coded { schema: of, names: &names, values: &values, texts: &self.symbols })?;
+        }
+        Ok(())
     }
 
     /// The reference of a live series.

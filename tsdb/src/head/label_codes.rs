@@ -54,6 +54,26 @@ pub fn release(code: &LabelCode, schemas: &Schemas, symbols: &mut Symbols) {
     }
 }
 
+/// Decodes `code` into `names`, unless they are those of schema `before`, and `values`; the schema.
+pub fn numbers(
+    code: &LabelCode,
+    schemas: &Schemas,
+    before: Option<u32>,
+    names: &mut Vec<u32>,
+    values: &mut Vec<u32>,
+) -> u32 {
+    let mut reader = Reader::new(code);
+    let schema = reader.u64().and_then(|id| u32::try_from(id).ok()).unwrap_or_default();
+    if before != Some(schema) {
+        names.clear();
+        let list = schemas.lists.get(schema as usize).map_or(&[][..], |names| names);
+        names.extend(list.iter().map(|name| name.0));
+    }
+    values.clear();
+    values.extend(names.iter().map_while(|_| u32::try_from(reader.u64()?).ok()));
+    schema
+}
+
 /// The (name, value) symbols in label order.
 pub fn pairs<'a>(
     code: &'a LabelCode,

@@ -4,6 +4,9 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use model::ReadError;
+
+use crate::query::coded::Texts;
 
 /// Names a string in a [`Symbols`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -77,6 +80,13 @@ impl Symbols {
             + self.ids.len() * 16
             + self.entries.capacity() * size_of::<Option<Entry>>()
             + self.ids.capacity() * 25
+    }
+}
+
+impl Texts for Symbols {
+    fn text(&self, symbol: u32, with: &mut dyn FnMut(&str)) -> Result<(), ReadError> {
+        with(self.get(SymbolId(symbol)));
+        Ok(())
     }
 }
 
