@@ -29,10 +29,11 @@ use crate::view::Views;
 use crate::wal::{Wal, WalError, WalMode};
 
 use compaction::Compaction;
+use stats::Counters;
 
 pub use compaction::Quarantined;
 pub use open::{OpenError, OpenReport};
-pub use stats::{CountBy, DbStats, HeadTop};
+pub use stats::{CountBy, DbStats, DiskUse, HeadTop};
 pub use steps::StepError;
 
 /// Most metric names with metadata (limit L27).
@@ -81,6 +82,7 @@ pub struct Db {
     /// One flush, checkpoint or change of the set of blocks at a time.
     maintenance: Mutex<Maintenance>,
     compaction: Compaction,
+    counters: Counters,
     metadata: RwLock<HashMap<String, MetricMetadata>>,
     databases: RwLock<BTreeSet<String>>,
     /// Whether the database is closed. Appends hold it shared from beginning to end, the commit

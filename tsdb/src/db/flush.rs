@@ -140,10 +140,13 @@ impl Db {
             return Ok(None);
         }
         writer.finish()?;
-        Ok(Some(Block::open(&*self.fs, &self.dir.join(id.to_string()))?))
+        let block = Block::open(&*self.fs, &self.dir.join(id.to_string()))?;
+        self.counters.flush_bytes_written.add(block.disk_bytes());
+        Ok(Some(block))
     }
 
     fn publish(&self, boundary: i64, block: Option<Arc<Block>>) {
+        self.counters.flushes.add(u64::from(block.is_some()));
         let mut blocks = self.views.load().blocks.clone();
         blocks.extend(block);
         self.views.publish(View { boundary, blocks });
