@@ -31,4 +31,5 @@ pub mod random_promql;
 pub mod remote_write;
 pub mod report;
 pub mod rng;
+pub mod script;
 pub mod server;
