@@ -56,7 +56,7 @@ impl Case {
 pub(crate) fn directed() -> Vec<Case> {
     let future = (now_ms() + 86_400_000) * 1_000_000;
     let long = "x".repeat(70_000);
-    let many: String = (0..12).map(|i| format!("bad{i}\n")).collect();
+    let many = "bad\n".repeat(12);
     let mut cases: Vec<Case> = [
         "m f=1u 1",
         "m f=18446744073709551615u 1",
