@@ -18,9 +18,16 @@ pub struct MergedSet {
     mint: i64,
     maxt: i64,
     interrupt: std::sync::Arc<dyn Interrupt>,
+    warnings: Vec<String>,
 }
 
 impl MergedSet {
+    /// The same set with something to tell whoever reads it.
+    #[must_use]
+    pub fn with_warnings(self, warnings: Vec<String>) -> Self {
+        Self { warnings, ..self }
+    }
+
     /// Joins `sources`, each sorted by labels.
     ///
     /// # Errors
@@ -38,7 +45,7 @@ impl MergedSet {
             }
             _ => join(&sources, &*interrupt)?,
         };
-        Ok(Self { sources, parts, starts, mint, maxt, interrupt })
+        Ok(Self { sources, parts, starts, mint, maxt, interrupt, warnings: Vec::new() })
     }
 
     fn parts(&self, i: usize) -> &[(u32, u32)] {
@@ -102,6 +109,32 @@ impl SeriesSet for MergedSet {
             })
             .collect();
         merge::read(&mut parts, self.mint, self.maxt, buf).map(drop)
+    }
+
+    fn has_samples(&self, i: usize) -> Result<bool, ReadError> {
+        let (mint, maxt) = (self.mint, self.maxt);
+        let mut known = true;
+        for (source, series) in self.parts(i) {
+            let (source, series) = (&self.sources[*source as usize], *series as usize);
+            match source.has_samples(series, mint, maxt)? {
+                Some(true) => return Ok(true),
+                Some(false) => {}
+                None => known = false,
+            }
+            if !source.late(series, mint, maxt).is_empty() {
+                return Ok(true);
+            }
+        }
+        if known {
+            return Ok(false);
+        }
+        let mut buf = SeriesBuf::new();
+        self.read(i, &mut buf)?;
+        Ok(!buf.times().is_empty() || !buf.histograms().is_empty())
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
     }
 
     fn estimate(&self) -> Estimate {
