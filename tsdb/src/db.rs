@@ -32,7 +32,6 @@ use crate::wal::{Wal, WalError, WalMode};
 use compaction::Compaction;
 use stats::Counters;
 
-pub use compaction::Quarantined;
 pub use open::{OpenError, OpenReport};
 pub use stats::{CountBy, DbStats, DiskUse, HeadTop};
 pub use steps::StepError;

@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::block::Block;
+use crate::quarantine::Quarantined;
 
 /// The published state. A query holds it while it runs.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub struct View {
     pub boundary: i64,
     /// The live blocks.
     pub blocks: Vec<Arc<Block>>,
+    /// Blocks that should be among them.
+    pub missing: Arc<[Quarantined]>,
 }
 
 /// The current view, and the old ones that somebody may still read.

@@ -3,6 +3,7 @@
 
 mod answers;
 mod configs;
+mod damage;
 mod framing;
 mod histograms;
 mod influx;

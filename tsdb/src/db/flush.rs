@@ -10,6 +10,7 @@ use crate::block::{Block, BlockId, BlockMeta, BlockSource, BlockWriter};
 use crate::head::late::{LateBuffer, LateValue};
 use crate::head::read::{SeriesSnapshot, read_late};
 use crate::manifest::Edit;
+use crate::quarantine::Quarantined;
 use crate::view::View;
 use crate::wal::WalMode;
 use crate::wal::record::SeriesRef;
@@ -148,25 +149,27 @@ impl Db {
 
     fn publish(&self, boundary: i64, block: Option<Arc<Block>>) {
         self.counters.flushes.add(u64::from(block.is_some()));
-        let mut blocks = self.views.load().blocks.clone();
-        blocks.extend(block);
-        self.views.publish(View { boundary, blocks });
+        let view = self.views.load();
+        let blocks = view.blocks.iter().cloned().chain(block).collect();
+        self.views.publish(View { boundary, blocks, missing: Arc::clone(&view.missing) });
     }
 
     /// Replaces the view with an equal one, so that those who hold it now can be told from those
     /// who come later.
     pub(super) fn republish(&self) {
         let view = self.views.load();
-        self.views.publish(View { boundary: view.boundary, blocks: view.blocks.clone() });
+        let (blocks, missing) = (view.blocks.clone(), Arc::clone(&view.missing));
+        self.views.publish(View { boundary: view.boundary, blocks, missing });
     }
 
     /// Puts `add` in the place of `remove` in the manifest and in the view; the directories of
-    /// `remove` may then go.
+    /// `remove` may then go. From then on answers say that the samples of `lost` are missing.
     pub(super) fn replace_blocks(
         &self,
         maintenance: &mut Maintenance,
         add: &[Arc<Block>],
         remove: &[BlockId],
+        lost: Option<Quarantined>,
     ) -> Result<(), StepError> {
         maintenance.manifest.append(&Edit {
             add: add.iter().map(|b| b.id()).collect(),
@@ -176,7 +179,8 @@ impl Db {
         let view = self.views.load();
         let stay = view.blocks.iter().filter(|b| !remove.contains(&b.id()));
         let blocks = stay.chain(add).cloned().collect();
-        self.views.publish(View { boundary: view.boundary, blocks });
+        let missing = view.missing.iter().cloned().chain(lost).collect();
+        self.views.publish(View { boundary: view.boundary, blocks, missing });
         Ok(())
     }
 }

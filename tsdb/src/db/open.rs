@@ -19,8 +19,9 @@ use crate::fs::Fs;
 use crate::head::replay::Replay;
 use crate::head::{Head, HeadOptions};
 use crate::lock::{DirLock, LockError};
-use crate::manifest::{Manifest, ManifestError};
+use crate::manifest::{Edit, Manifest, ManifestError};
 use crate::options::DbOptions;
+use crate::quarantine::{self, Quarantined};
 use crate::view::{View, Views};
 use crate::wal::record::Record;
 use crate::wal::{Position, SegmentIndex, Wal, WalError, WalOptions};
@@ -81,12 +82,18 @@ impl Db {
         make_directories(&*fs, dir)
             .map_err(|source| OpenError::Directory { dir: dir.to_owned(), source })?;
         let lock = DirLock::acquire(&*fs, dir)?;
-        let manifest = Manifest::open(Arc::clone(&fs), dir)?;
+        let mut manifest = Manifest::open(Arc::clone(&fs), dir)?;
         let state = manifest.state().clone();
         let mut report = OpenReport::default();
 
-        let blocks = open_blocks(&*fs, dir, &state.blocks, &mut report)?;
+        let mut lost = Lost::default();
+        let blocks = open_blocks(&*fs, dir, &state.blocks, &mut lost, &mut report)?;
         report.blocks = blocks.len();
+        // The quarantine, which is durable, says what is missing from here on.
+        if !lost.moved.is_empty() {
+            manifest.append(&Edit { remove: lost.moved, ..Edit::default() })?;
+        }
+        let missing = quarantine::list(&*fs, dir)?.into_iter().chain(lost.left_out).collect();
 
         let head_options = HeadOptions {
             block_range_ms: options.block_range_ms,
@@ -135,7 +142,7 @@ impl Db {
         report.damaged_regions += wal_report.damaged_regions;
         (report.replayed_rows, report.orphaned_rows) = (replay.rows, replay.orphans);
 
-        let view = View { boundary: state.boundary, blocks };
+        let view = View { boundary: state.boundary, blocks, missing };
         let maintenance = Maintenance {
             manifest,
             dropped_slots: Vec::new(),
@@ -186,7 +193,7 @@ fn make_directories(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
         fs.create_dir(dir)?;
         dir.parent().map_or(Ok(()), |parent| fs.sync_dir(parent))?;
     }
-    for sub in ["wal", "quarantine"] {
+    for sub in ["wal", quarantine::DIR] {
         fs.create_dir(&dir.join(sub))?;
     }
     // An earlier start may have ended between making it and this. Who may not read the directory
@@ -228,7 +235,7 @@ fn restore_checkpoint(
     match restored {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) if matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
-            let (path, aside) = (checkpoint::path(&wal, segment), dir.join("quarantine"));
+            let (path, aside) = (checkpoint::path(&wal, segment), dir.join(quarantine::DIR));
             fs.rename(&path, &aside.join(format!("{segment:010}.ckpt")))?;
             fs.sync_dir(&aside)?;
         }
@@ -237,15 +244,25 @@ fn restore_checkpoint(
     Ok(CheckpointReport { damaged_frames: 1, truncated: true, ..CheckpointReport::default() })
 }
 
+/// Live blocks that are not opened.
+#[derive(Default)]
+struct Lost {
+    /// They are in quarantine.
+    moved: Vec<BlockId>,
+    /// They stay where they are, for a later attempt or a later version.
+    left_out: Vec<Quarantined>,
+}
+
 /// Opens the live blocks; what else is found in the directory is dealt with as the table of
 /// [`directory`] says.
 fn open_blocks(
     fs: &dyn Fs,
     dir: &Path,
     live: &BTreeSet<BlockId>,
+    lost: &mut Lost,
     report: &mut OpenReport,
 ) -> io::Result<Vec<Arc<Block>>> {
-    let aside = dir.join("quarantine");
+    let aside = dir.join(quarantine::DIR);
     let (mut blocks, mut not_live) = (Vec::new(), Vec::new());
     for found in directory::compare(&fs.read_dir(dir)?, live) {
         match found {
@@ -253,11 +270,19 @@ fn open_blocks(
                 Ok(block) => blocks.push(block),
                 Err(why @ BlockError::Corrupt { .. }) => {
                     directory::quarantine(fs, dir, id, &aside)?;
+                    lost.moved.push(id);
                     report.damaged_blocks.push(format!("block {id} is in quarantine: {why}"));
                 }
-                Err(why) => report.damaged_blocks.push(format!("block {id} is left out: {why}")),
+                Err(why) => {
+                    lost.left_out.push(Quarantined::new(fs, &dir.join(id.to_string()), id));
+                    report.damaged_blocks.push(format!("block {id} is left out: {why}"));
+                }
             },
-            Found::Missing(id) => report.damaged_blocks.push(format!("block {id} is missing")),
+            Found::Missing(id) => {
+                directory::note_missing(fs, id, &aside)?;
+                lost.moved.push(id);
+                report.damaged_blocks.push(format!("block {id} is missing"));
+            }
             Found::NotLive(id) => not_live.push(id),
             Found::Rest(name) => directory::remove(fs, dir, &name)?,
             Found::Foreign(_) => {}
@@ -269,7 +294,7 @@ fn open_blocks(
         if all_well && is_superfluous(fs, dir, id, &blocks) {
             directory::delete(fs, dir, id)?;
         } else {
-            directory::quarantine(fs, dir, id, &aside)?;
+            directory::set_aside(fs, dir, id, &aside)?;
         }
     }
     Ok(blocks)

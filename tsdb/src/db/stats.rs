@@ -99,7 +99,7 @@ pub struct DbStats {
     pub size_retentions: u64,
     /// Series that left the head since the start.
     pub series_removed: u64,
-    /// Blocks that were found damaged and moved to quarantine since the start.
+    /// Blocks whose samples are missing from answers.
     pub quarantined_blocks: u64,
 }
 
@@ -163,7 +163,7 @@ impl Db {
             time_retentions: counters.time_retentions.get(),
             size_retentions: counters.size_retentions.get(),
             series_removed: counters.series_removed.get(),
-            quarantined_blocks: self.quarantined_blocks().len() as u64,
+            quarantined_blocks: view.missing.len() as u64,
         }
     }
 

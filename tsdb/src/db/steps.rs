@@ -256,7 +256,7 @@ impl Db {
     /// Moves a damaged checkpoint to the quarantine, if it is not there yet.
     fn keep_checkpoint(&self, segment: u64) -> io::Result<()> {
         let from = crate::checkpoint::path(&self.dir.join("wal"), segment);
-        let aside = self.dir.join("quarantine");
+        let aside = self.dir.join(crate::quarantine::DIR);
         if self.fs.exists(&from)? {
             self.fs.rename(&from, &aside.join(format!("{segment:010}.ckpt")))?;
             self.fs.sync_dir(&aside)?;

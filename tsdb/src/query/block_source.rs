@@ -7,8 +7,8 @@ use model::{Estimate, Labels, Matcher, ReadError, SeriesBuf};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
-use super::Source;
 use super::coded::Coded;
+use super::{Source, any_inside};
 use crate::block::{Block, BlockReader};
 
 /// The series of a block that pass some matchers.
@@ -63,6 +63,15 @@ impl Source for BlockSource {
         reader.read(self.series[i], mint, maxt, buf)?;
         self.readers.lock().push(reader);
         Ok(())
+    }
+
+    fn has_samples(&self, i: usize, mint: i64, maxt: i64) -> Result<Option<bool>, ReadError> {
+        let reader = self.readers.lock().pop();
+        let mut reader = reader.unwrap_or_else(|| self.block.reader());
+        let bounds = reader.chunks(self.series[i])?.iter().map(|row| (row.mint, row.maxt));
+        let has = any_inside(bounds, mint, maxt);
+        self.readers.lock().push(reader);
+        Ok(has)
     }
 
     fn estimate(&self, mint: i64, maxt: i64) -> Result<Estimate, ReadError> {

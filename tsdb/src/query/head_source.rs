@@ -91,6 +91,11 @@ impl Source for HeadSource {
         self.late.iter().any(|b| b.overlaps(mint, maxt))
     }
 
+    fn has_samples(&self, i: usize, mint: i64, maxt: i64) -> Result<Option<bool>, ReadError> {
+        let (slot, series) = self.series[i];
+        Ok(self.head.has_samples(slot, series, mint.max(self.boundary), maxt))
+    }
+
     fn late(&self, i: usize, mint: i64, maxt: i64) -> Vec<(i64, LateValue)> {
         if !self.may_be_late(mint, maxt) {
             return Vec::new();
