@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::abort::AbortOnPanic;
 use crate::fs::Fs;
 use reader::Cursor;
 use record::Record;
@@ -175,6 +176,7 @@ struct State {
     reserved_bytes: usize,
     written_seq: u64,
     durable_seq: u64,
+    bytes_written: u64,
     read_only: Option<Arc<str>>,
     closed: bool,
     /// Absent while somebody writes.
@@ -192,19 +194,6 @@ impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         self.wal.state.lock().reserved_bytes -= self.bytes;
         self.wal.changed.notify_all();
-    }
-}
-
-/// Aborts when dropped in a panic: the commit path has no state to continue from (reliability
-/// contract R17).
-struct AbortOnPanic;
-
-impl Drop for AbortOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            tracing::error!("panic while the log was being written; aborting");
-            std::process::abort();
-        }
     }
 }
 
@@ -269,6 +258,7 @@ impl Wal {
                 reserved_bytes: 0,
                 written_seq: last_seq,
                 durable_seq: last_seq,
+                bytes_written: 0,
                 read_only: pinned.err().map(|error| Arc::from(error.to_string())),
                 closed: false,
                 writer: Some(writer),
@@ -459,6 +449,11 @@ impl Wal {
         self.segments.lock().values().map(|info| info.len).sum()
     }
 
+    /// Bytes of records written since the start, a second time for those that were written again.
+    pub fn bytes_written(&self) -> u64 {
+        self.state.lock().bytes_written
+    }
+
     /// Number of segments.
     pub fn num_segments(&self) -> usize {
         self.segments.lock().len()
@@ -482,7 +477,7 @@ impl Wal {
         state.queue_bytes = 0;
         state.writer_bytes = writer.pending_bytes();
         let result = MutexGuard::unlocked(state, || {
-            let _abort = AbortOnPanic;
+            let _abort = AbortOnPanic::new("the log was written");
             work(&mut writer)
         });
         // Where nothing is written the writer never learns how far the numbers got.
@@ -491,6 +486,7 @@ impl Wal {
             state.durable_seq = writer.durable_seq();
         }
         state.writer_bytes = writer.pending_bytes();
+        state.bytes_written = writer.bytes_written();
         state.writer = Some(writer);
         let result = result.map_err(|error| {
             let reason: Arc<str> = Arc::from(error.to_string());

@@ -7,6 +7,7 @@ mod framing;
 mod histograms;
 mod influx;
 mod limits;
+mod maintenance;
 mod message;
 mod peer;
 mod process;

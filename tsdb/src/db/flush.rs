@@ -8,7 +8,7 @@ use super::steps::StepError;
 use super::{Db, Maintenance};
 use crate::block::{Block, BlockId, BlockMeta, BlockSource, BlockWriter};
 use crate::head::late::{LateBuffer, LateValue};
-use crate::head::read::read_late;
+use crate::head::read::{SeriesSnapshot, read_late};
 use crate::manifest::Edit;
 use crate::view::View;
 use crate::wal::WalMode;
@@ -27,9 +27,9 @@ impl Db {
         let boundary = boundary.max(self.head.boundary());
         let seq = self.head.raise_boundary(boundary, || self.wal.last_seq());
         self.settle(seq)?;
-        let mut buf = SeriesBuf::new();
+        let (mut buf, mut snapshot) = (SeriesBuf::new(), SeriesSnapshot::default());
         let block = self.write_block(BlockSource::Flush, seq, |slot, series, labels, writer| {
-            let snapshot = self.head.snapshot(slot, series, from, boundary - 1);
+            self.head.snapshot(slot, series, (from, boundary - 1), &mut snapshot);
             buf.begin();
             let read = snapshot.read(from, boundary - 1, &mut buf);
             buf.end();
@@ -70,6 +70,7 @@ impl Db {
         let flushed = block.is_some();
         self.publish(self.views.load().boundary, block);
         self.head.drop_frozen_late();
+        maintenance.late_since_ms = None;
         maintenance.retired_chunks = true;
         Ok(flushed)
     }
@@ -140,10 +141,13 @@ impl Db {
             return Ok(None);
         }
         writer.finish()?;
-        Ok(Some(Block::open(&*self.fs, &self.dir.join(id.to_string()))?))
+        let block = Block::open(&*self.fs, &self.dir.join(id.to_string()))?;
+        self.counters.flush_bytes_written.add(block.disk_bytes());
+        Ok(Some(block))
     }
 
     fn publish(&self, boundary: i64, block: Option<Arc<Block>>) {
+        self.counters.flushes.add(u64::from(block.is_some()));
         let mut blocks = self.views.load().blocks.clone();
         blocks.extend(block);
         self.views.publish(View { boundary, blocks });

@@ -1,9 +1,44 @@
 //! Numbers about a database.
 
-use std::sync::atomic::Ordering;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Db;
 use crate::block::BlockMeta;
+use crate::compact::Candidate;
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What maintenance did since the start; [`DbStats`] says what each is.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) flushes: Counter,
+    pub(super) flushes_failed: Counter,
+    pub(super) flush_bytes_written: Counter,
+    pub(super) checkpoints: Counter,
+    pub(super) checkpoints_failed: Counter,
+    pub(super) checkpoint_bytes_written: Counter,
+    pub(super) compactions: Counter,
+    pub(super) compactions_failed: Counter,
+    pub(super) compaction_bytes_read: Counter,
+    pub(super) compaction_bytes_written: Counter,
+    pub(super) time_retentions: Counter,
+    pub(super) size_retentions: Counter,
+    pub(super) series_removed: Counter,
+}
 
 /// What `/metrics` and `status/tsdb` show.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,14 +71,45 @@ pub struct DbStats {
     pub block_samples: u64,
     /// In-order samples below this are in blocks, ms.
     pub boundary_ms: i64,
+    /// Bytes that the log wrote since the start, what a failed segment wrote included.
+    pub wal_bytes_written: u64,
+    /// Blocks written from the head since the start.
+    pub flushes: u64,
+    /// Attempts at that which failed.
+    pub flushes_failed: u64,
+    /// Bytes of those blocks.
+    pub flush_bytes_written: u64,
+    /// Checkpoints written since the start.
+    pub checkpoints: u64,
+    /// Attempts at that which failed.
+    pub checkpoints_failed: u64,
+    /// Bytes of those checkpoints.
+    pub checkpoint_bytes_written: u64,
     /// Compactions since the start.
     pub compactions: u64,
-    /// Compactions that failed since the start.
+    /// Compactions that failed since the start, those that found a damaged block included.
     pub compactions_failed: u64,
+    /// Bytes of the blocks that compactions read since the start.
+    pub compaction_bytes_read: u64,
     /// Bytes of the blocks that compactions wrote since the start.
     pub compaction_bytes_written: u64,
+    /// How many times blocks were dropped for their age.
+    pub time_retentions: u64,
+    /// How many times blocks were dropped for the room that they took.
+    pub size_retentions: u64,
+    /// Series that left the head since the start.
+    pub series_removed: u64,
     /// Blocks that were found damaged and moved to quarantine since the start.
     pub quarantined_blocks: u64,
+}
+
+/// What retention by size weighs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiskUse {
+    /// Bytes of the log.
+    pub log_bytes: u64,
+    /// The live blocks.
+    pub blocks: Vec<Candidate>,
 }
 
 /// A name and how much it has.
@@ -65,12 +131,9 @@ pub struct HeadTop {
 impl Db {
     /// Numbers about the database now; walks the series of the head.
     pub fn stats(&self) -> DbStats {
-        let view = self.views.load();
+        let (view, counters) = (self.views.load(), &self.counters);
         let (min_time_ms, max_time_ms) = self.head.bounds();
-        let num_label_pairs = {
-            let index = self.head.index();
-            index.names().map(|(_, n)| n.values.len() as u64).sum()
-        };
+        let num_label_pairs = self.head.index().num_pairs() as u64;
         DbStats {
             num_series: self.head.num_series(),
             num_chunks: self.head.num_chunks(),
@@ -86,11 +149,27 @@ impl Db {
             block_bytes: view.blocks.iter().map(|b| b.disk_bytes()).sum(),
             block_samples: view.blocks.iter().map(|b| b.meta().num_samples).sum(),
             boundary_ms: view.boundary,
-            compactions: self.compaction.done.load(Ordering::Relaxed),
-            compactions_failed: self.compaction.failed.load(Ordering::Relaxed),
-            compaction_bytes_written: self.compaction.bytes_written.load(Ordering::Relaxed),
+            wal_bytes_written: self.wal.bytes_written(),
+            flushes: counters.flushes.get(),
+            flushes_failed: counters.flushes_failed.get(),
+            flush_bytes_written: counters.flush_bytes_written.get(),
+            checkpoints: counters.checkpoints.get(),
+            checkpoints_failed: counters.checkpoints_failed.get(),
+            checkpoint_bytes_written: counters.checkpoint_bytes_written.get(),
+            compactions: counters.compactions.get(),
+            compactions_failed: counters.compactions_failed.get(),
+            compaction_bytes_read: counters.compaction_bytes_read.get(),
+            compaction_bytes_written: counters.compaction_bytes_written.get(),
+            time_retentions: counters.time_retentions.get(),
+            size_retentions: counters.size_retentions.get(),
+            series_removed: counters.series_removed.get(),
             quarantined_blocks: self.quarantined_blocks().len() as u64,
         }
+    }
+
+    /// What the database has on disk.
+    pub fn disk_use(&self) -> DiskUse {
+        DiskUse { log_bytes: self.wal.size_bytes(), blocks: self.candidates() }
     }
 
     /// The live blocks, oldest first.
@@ -104,29 +183,104 @@ impl Db {
     /// The biggest names of the head, at most `limit` of each kind.
     pub fn head_top(&self, limit: usize) -> HeadTop {
         let index = self.head.index();
-        let mut top = HeadTop::default();
+        let (mut metrics, mut values) = (Top::new(limit), Top::new(limit));
+        let (mut bytes_by_name, mut pairs) = (Top::new(limit), Top::new(limit));
         for (name, entry) in index.names() {
-            top.values_by_label.push((name.to_string(), entry.values.len() as u64));
+            values.push([name, "", ""], entry.num_values() as u64);
             let mut bytes = 0;
-            for (value, list) in &entry.values {
+            for (value, list) in entry.lists() {
+                let value = &**index.text(value);
                 bytes += (name.len() + value.len() + 2) as u64 * list.len();
-                top.series_by_pair.push((format!("{name}={value}"), list.len()));
+                pairs.push([name, "=", value], list.len());
                 if &**name == model::NAME_LABEL {
-                    top.series_by_metric.push((value.to_string(), list.len()));
+                    metrics.push([value, "", ""], list.len());
                 }
             }
-            top.bytes_by_label.push((name.to_string(), bytes));
+            bytes_by_name.push([name, "", ""], bytes);
         }
-        drop(index);
-        for list in [
-            &mut top.series_by_metric,
-            &mut top.values_by_label,
-            &mut top.bytes_by_label,
-            &mut top.series_by_pair,
-        ] {
-            list.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-            list.truncate(limit);
+        HeadTop {
+            series_by_metric: metrics.finish(),
+            values_by_label: values.finish(),
+            bytes_by_label: bytes_by_name.finish(),
+            series_by_pair: pairs.finish(),
         }
-        top
+    }
+}
+
+/// The biggest of what is pushed: borrowed, so that no text is made for what does not stay.
+struct Top<'a> {
+    limit: usize,
+    heap: BinaryHeap<Reverse<(u64, Reverse<Name<'a>>)>>,
+}
+
+/// A text in parts.
+#[derive(Debug, Clone, Copy)]
+struct Name<'a>([&'a str; 3]);
+
+impl Name<'_> {
+    fn bytes(&self) -> impl Iterator<Item = u8> + '_ {
+        self.0.iter().flat_map(|part| part.bytes())
+    }
+}
+
+impl Ord for Name<'_> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.bytes().cmp(other.bytes())
+    }
+}
+
+impl PartialOrd for Name<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Name<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Name<'_> {}
+
+impl<'a> Top<'a> {
+    fn new(limit: usize) -> Self {
+        Self { limit, heap: BinaryHeap::new() }
+    }
+
+    fn push(&mut self, name: [&'a str; 3], number: u64) {
+        let candidate = Reverse((number, Reverse(Name(name))));
+        if self.heap.len() < self.limit {
+            self.heap.push(candidate);
+        } else if let Some(mut least) = self.heap.peek_mut()
+            && *least > candidate
+        {
+            *least = candidate;
+        }
+    }
+
+    fn finish(self) -> Vec<CountBy> {
+        let sorted = self.heap.into_sorted_vec();
+        sorted.into_iter().map(|Reverse((n, Reverse(name)))| (name.0.concat(), n)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_biggest_stay_and_equal_ones_are_sorted_by_their_whole_text() {
+        let mut top = Top::new(3);
+        for (name, value, n) in
+            [("b", "", 1), ("a", "x", 5), ("a.b", "x", 5), ("c", "d", 4), ("d", "", 4)]
+        {
+            top.push([name, "=", value], n);
+        }
+        let want = [("a.b=x", 5), ("a=x", 5), ("c=d", 4)];
+        assert_eq!(top.finish(), want.map(|(text, n)| (text.to_owned(), n)));
+        let mut none = Top::new(0);
+        none.push(["a", "", ""], 1);
+        assert!(none.finish().is_empty());
     }
 }
