@@ -49,6 +49,11 @@ pub trait Source: Send + Sync {
     /// [`ReadError`].
     fn read(&self, i: usize, mint: i64, maxt: i64, buf: &mut SeriesBuf) -> Result<(), ReadError>;
 
+    /// Late samples of all series together at most, whatever their time.
+    fn num_late(&self) -> u64 {
+        0
+    }
+
     /// Whether [`Source::late`] may give anything.
     fn may_be_late(&self, mint: i64, maxt: i64) -> bool {
         let _ = (mint, maxt);
@@ -68,11 +73,11 @@ pub trait Source: Send + Sync {
         Vec::new()
     }
 
-    /// What reading everything costs at most.
+    /// What reading each `step`-th series costs at most.
     ///
     /// # Errors
     /// [`ReadError`].
-    fn estimate(&self, mint: i64, maxt: i64) -> Result<Estimate, ReadError>;
+    fn estimate(&self, step: usize, mint: i64, maxt: i64) -> Result<Estimate, ReadError>;
 }
 
 /// What the bounds of chunks say: a chunk that begins or ends in `[mint, maxt]` has a sample there,
