@@ -79,7 +79,7 @@ impl Db {
     /// # Errors
     /// [`StepError`].
     pub fn flush_step(&self) -> Result<bool, StepError> {
-        let pressed = self.options.memory.used_percent() >= 70;
+        let pressed = self.is_pressed();
         let mut maintenance = self.maintenance.lock();
         let late: u64 = self.head.late_buffers().iter().map(|b| b.heap_bytes()).sum();
         let mut flushed = false;
@@ -91,7 +91,9 @@ impl Db {
         if mint <= maxt {
             // Not what series take besides: no flush frees that, and every step would write a block.
             let bytes = self.head.chunk_bytes();
-            let due = if bytes > self.options.max_head_bytes || pressed && bytes > 64 << 20 {
+            // A block should be worth its file also where memory is short.
+            let worth = (self.options.memory.limit() / 16).min(64 << 20);
+            let due = if bytes > self.options.max_head_bytes || pressed && bytes > worth {
                 // The newest minute stays: scrapes that are still on their way are in order then.
                 Some(maxt.saturating_sub(60_000))
             } else if maxt.saturating_sub(mint) > range + range / 2 {
@@ -107,6 +109,11 @@ impl Db {
             self.write_checkpoint(&mut maintenance, Keep::Series)?;
         }
         Ok(flushed)
+    }
+
+    /// Whether it is time to give memory back early (reliability contract, section 5).
+    fn is_pressed(&self) -> bool {
+        self.options.memory.used_percent() >= 70
     }
 
     /// Flushes everything now, the newest samples too. Returns whether a block was written.
@@ -158,7 +165,10 @@ impl Db {
             return !slots.is_empty();
         }
         let view = self.views.load();
-        let idle = view.boundary.saturating_sub(self.options.block_range_ms);
+        // A series that was idle for a block range is gone. Where memory is short, one that has
+        // nothing left in the head is made again when it goes on.
+        let patience = if self.is_pressed() { 0 } else { self.options.block_range_ms };
+        let idle = view.boundary.saturating_sub(patience);
         maintenance.dropped_slots = self.head.collect_garbage(view.boundary, idle);
         maintenance.retired_chunks = false;
         // Queries that found the dropped series hold this view or an older one.

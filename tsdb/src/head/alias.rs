@@ -37,6 +37,9 @@ impl std::hash::Hasher for Identity {
     }
 }
 
+/// Bytes of a place in the table.
+pub const ENTRY_BYTES: usize = size_of::<(Alias, Known)>() + 1;
+
 type Shard = HashMap<Alias, Known, std::hash::BuildHasherDefault<Identity>>;
 
 /// The table, in shards by the high bits of the alias.
@@ -77,7 +80,7 @@ impl AliasTable {
 
     /// Bytes of memory held.
     pub fn heap_bytes(&self) -> usize {
-        self.shards.iter().map(|s| s.read().capacity() * (size_of::<(Alias, Known)>() + 1)).sum()
+        self.shards.iter().map(|s| s.read().capacity() * ENTRY_BYTES).sum()
     }
 }
 

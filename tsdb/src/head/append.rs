@@ -3,7 +3,7 @@
 use model::{HistogramValue, is_stale};
 use parking_lot::RwLockUpgradableReadGuard;
 
-use super::{Head, SERIES_BYTES};
+use super::{Head, SERIES_CLOSE_AT};
 use crate::append::{
     AppendBatch, AppendPolicy, AppendReport, DuplicatePolicy, MAX_REFUSALS, Refusal, ResolveLabels,
 };
@@ -116,17 +116,18 @@ impl Head {
             if index.num_series() >= limit {
                 return Err(Refusal::TooManySeries { limit });
             }
-            if self.options.memory.used_percent() >= 90 {
-                return Err(Refusal::NoMemory);
+            if self.refuses_series() {
+                let limit = self.options.memory.limit();
+                return Err(Refusal::NoMemory { percent: SERIES_CLOSE_AT, limit });
             }
             let series = SeriesRef(self.next_ref.fetch_add(1, Ordering::Relaxed));
             let mut index = RwLockUpgradableReadGuard::upgrade(index);
             let slot = index.insert(&labels, series);
+            self.note_index(&index);
             drop(index);
             // Nobody can hold the new slot's stripe and wait for the index: the index lock was
             // given back. Whoever finds the slot first through the index waits below.
             self.stripes.lock(stripe_of(slot)).make(slot, self.options.seed).id = series;
-            self.series_bytes.fetch_add(SERIES_BYTES, Ordering::Relaxed);
             report.new_series += 1;
             Known { slot, series }
         };
