@@ -65,6 +65,18 @@ fn storage(app: &App, out: &mut Text) {
         stats.num_series,
     );
     out.one(
+        "silverback_head_refuses_series",
+        "gauge",
+        "Whether new series are refused because memory is short.",
+        u8::from(stats.refuses_series),
+    );
+    out.one(
+        "silverback_checkpoint_bytes_total",
+        "counter",
+        "Bytes of checkpoints written.",
+        stats.checkpoint_bytes_written,
+    );
+    out.one(
         "prometheus_tsdb_head_chunks",
         "gauge",
         "Total number of chunks in the head block.",

@@ -81,9 +81,8 @@ pub struct Head {
 const SERIES_CLOSE_AT: u64 = 90;
 const SERIES_OPEN_AT: u64 = 85;
 
-/// Memory of a series besides its chunks and the index: the struct and one alias in a table that is
-/// half full.
-const SERIES_BYTES: u64 = size_of::<Series>() as u64 + 2 * alias::ENTRY_BYTES as u64;
+/// Memory of a series besides its chunks and the index: the struct and one alias.
+const SERIES_BYTES: u64 = (size_of::<Series>() + alias::ENTRY_BYTES) as u64;
 
 impl Head {
     /// An empty head above `boundary`, whose next series is called `next_ref`.
