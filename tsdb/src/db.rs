@@ -1,6 +1,8 @@
 //! The database: open, append, query, and the step functions that the owner's threads call.
 
+mod clean;
 mod compaction;
+mod delete;
 mod flush;
 mod open;
 mod queryable;
@@ -25,12 +27,14 @@ use crate::head::Head;
 use crate::lock::DirLock;
 use crate::manifest::{Edit, Manifest};
 use crate::options::DbOptions;
+use crate::tombstones::Tombstone;
 use crate::view::Views;
 use crate::wal::{Wal, WalError, WalMode};
 
 use compaction::Compaction;
 
 pub use compaction::Quarantined;
+pub use delete::{DeleteError, DeleteReport};
 pub use open::{OpenError, OpenReport};
 pub use stats::{CountBy, DbStats, HeadTop};
 pub use steps::StepError;
@@ -81,6 +85,8 @@ pub struct Db {
     /// One flush, checkpoint or change of the set of blocks at a time.
     maintenance: Mutex<Maintenance>,
     compaction: Compaction,
+    /// Deletions that are logged, and that blocks do not show yet.
+    unseen_deletions: Mutex<Vec<Arc<Tombstone>>>,
     metadata: RwLock<HashMap<String, MetricMetadata>>,
     databases: RwLock<BTreeSet<String>>,
     /// Whether the database is closed. Appends hold it shared from beginning to end, the commit

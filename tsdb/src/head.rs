@@ -6,6 +6,7 @@
 
 pub mod alias;
 pub mod append;
+pub mod delete;
 pub mod index;
 pub mod label_codes;
 pub mod late;
@@ -203,6 +204,9 @@ impl Head {
                     grown += Self::apply_histogram(series, row.t_ms, row.value.clone());
                     (mint, maxt) = (mint.min(row.t_ms), maxt.max(row.t_ms));
                 }
+                for deletion in &pending.deletions {
+                    self.apply_deletion(&mut stripe, deletion);
+                }
                 let rows = pending.floats.len() + pending.histograms.len();
                 self.note_applied(grown, mint, maxt, rows as u64);
             }
@@ -295,7 +299,9 @@ impl Head {
                 if series.has_late && !has_late_rows(series.id, &late) {
                     series.has_late = false;
                 }
-                if series.is_empty() && series.logged_t < idle_before && !waiting.contains(&slot) {
+                let is_dead = series.is_empty() && series.logged_t < idle_before
+                    || series.is_deleted(boundary);
+                if is_dead && !waiting.contains(&slot) {
                     *series = Series::free(self.options.seed);
                     dead.push(slot);
                 } else {

@@ -19,6 +19,7 @@ pub mod options;
 pub mod postings;
 pub mod query;
 pub mod retention;
+pub mod tombstones;
 pub mod view;
 pub mod wal;
 

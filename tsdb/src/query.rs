@@ -2,6 +2,7 @@
 
 pub mod block_source;
 pub mod head_source;
+pub mod masked_source;
 pub mod merge;
 pub mod set;
 

@@ -168,6 +168,9 @@ pub struct BlockMeta {
     pub first_seq: u64,
     /// Log sequence number of the last record in it; 0 where not known.
     pub last_seq: u64,
+    /// Tombstones up to this log sequence number were carried out when it was made; 0 for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub deleted_seq: u64,
     /// How often its samples were compacted.
     pub level: u32,
     /// The blocks that it replaced.
@@ -180,6 +183,11 @@ pub struct BlockMeta {
     pub chunks: FileSeal,
     /// The file `index`.
     pub index: FileSeal,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// What is read first: it says whether the rest can be understood.
@@ -210,6 +218,7 @@ impl BlockMeta {
             late_seq: 0,
             first_seq: 0,
             last_seq: 0,
+            deleted_seq: 0,
             level: 0,
             parents: Vec::new(),
             source: BlockSource::default(),
@@ -217,6 +226,11 @@ impl BlockMeta {
             chunks: FileSeal::default(),
             index: FileSeal::default(),
         }
+    }
+
+    /// Tombstones up to this log sequence number take nothing from it.
+    pub const fn settled_seq(&self) -> u64 {
+        if self.last_seq > self.deleted_seq { self.last_seq } else { self.deleted_seq }
     }
 
     /// Whether it may have samples in `[mint, maxt]`.

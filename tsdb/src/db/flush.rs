@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use model::{Labels, SeriesBuf};
 
+use super::delete::tombstones_edit;
 use super::steps::StepError;
 use super::{Db, Maintenance};
 use crate::block::{Block, BlockId, BlockMeta, BlockSource, BlockWriter};
 use crate::head::late::{LateBuffer, LateValue};
 use crate::head::read::read_late;
 use crate::manifest::Edit;
-use crate::view::View;
+use crate::tombstones::Mask;
 use crate::wal::WalMode;
 use crate::wal::record::SeriesRef;
 
@@ -26,7 +27,7 @@ impl Db {
         // An earlier attempt may have raised the boundary and failed behind that.
         let boundary = boundary.max(self.head.boundary());
         let seq = self.head.raise_boundary(boundary, || self.wal.last_seq());
-        self.settle(seq)?;
+        self.settle(maintenance, seq)?;
         let mut buf = SeriesBuf::new();
         let block = self.write_block(BlockSource::Flush, seq, |slot, series, labels, writer| {
             let snapshot = self.head.snapshot(slot, series, from, boundary - 1);
@@ -59,7 +60,7 @@ impl Db {
             None if self.head.late_buffers().iter().all(|b| b.is_empty()) => return Ok(false),
             None => self.head.freeze_late(|| self.wal.last_seq()),
         };
-        self.settle(seq)?;
+        self.settle(maintenance, seq)?;
         let block = self.write_late_block(seq, &frozen)?;
         maintenance.manifest.append(&Edit {
             late_seq: Some(seq),
@@ -99,10 +100,10 @@ impl Db {
     }
 
     /// Waits until everything logged up to `seq` is durable and visible.
-    pub(super) fn settle(&self, seq: u64) -> Result<(), StepError> {
+    pub(super) fn settle(&self, maintenance: &mut Maintenance, seq: u64) -> Result<(), StepError> {
         self.wal.commit(seq, WalMode::EveryWrite)?;
         self.head.apply(u16::MAX, self.visible_seq(self.options.wal_mode));
-        Ok(())
+        self.show_deletions(maintenance)
     }
 
     /// Writes a block of what `add` adds for each live series, in label order, and makes its
@@ -144,16 +145,18 @@ impl Db {
     }
 
     fn publish(&self, boundary: i64, block: Option<Arc<Block>>) {
-        let mut blocks = self.views.load().blocks.clone();
+        let view = self.views.load();
+        let mut blocks = view.blocks.clone();
+        // No tombstone is newer than its rows, or what it takes was removed from them before.
         blocks.extend(block);
-        self.views.publish(View { boundary, blocks });
+        self.views.publish(view.with(boundary, blocks));
     }
 
     /// Replaces the view with an equal one, so that those who hold it now can be told from those
     /// who come later.
     pub(super) fn republish(&self) {
         let view = self.views.load();
-        self.views.publish(View { boundary: view.boundary, blocks: view.blocks.clone() });
+        self.views.publish(view.with(view.boundary, view.blocks.clone()));
     }
 
     /// Puts `add` in the place of `remove` in the manifest and in the view; the directories of
@@ -164,15 +167,25 @@ impl Db {
         add: &[Arc<Block>],
         remove: &[BlockId],
     ) -> Result<(), StepError> {
+        let view = self.views.load();
+        let stay = view.blocks.iter().filter(|b| !remove.contains(&b.id()));
+        let mut next = view.with(view.boundary, stay.chain(add).cloned().collect());
+        // What was deleted while they were written is in them.
+        for block in add {
+            if let Some(mask) = Mask::of(block, &next.tombstones, None)? {
+                next.masks.insert(block.id(), mask);
+            }
+        }
+        next.drop_idle_tombstones();
+        let (add_tombstones, remove_tombstones) = tombstones_edit(maintenance, &next);
         maintenance.manifest.append(&Edit {
             add: add.iter().map(|b| b.id()).collect(),
             remove: remove.to_vec(),
+            add_tombstones,
+            remove_tombstones,
             ..self.edit()
         })?;
-        let view = self.views.load();
-        let stay = view.blocks.iter().filter(|b| !remove.contains(&b.id()));
-        let blocks = stay.chain(add).cloned().collect();
-        self.views.publish(View { boundary: view.boundary, blocks });
+        self.views.publish(next);
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
 use super::compaction::Compaction;
+use super::delete::Deletions;
 use super::{Db, Maintenance, note_databases, note_metadata};
 use crate::block::directory::{self, Found};
 use crate::block::{Block, BlockError, BlockId, BlockMeta, META_FILE};
@@ -20,7 +21,7 @@ use crate::head::{Head, HeadOptions};
 use crate::lock::{DirLock, LockError};
 use crate::manifest::{Manifest, ManifestError};
 use crate::options::DbOptions;
-use crate::view::{View, Views};
+use crate::view::Views;
 use crate::wal::record::Record;
 use crate::wal::{Position, SegmentIndex, Wal, WalError, WalOptions};
 
@@ -82,8 +83,6 @@ impl Db {
         let mut report = OpenReport::default();
 
         let blocks = open_blocks(&*fs, dir, &state.blocks, &mut report)?;
-        report.blocks = blocks.len();
-
         let head_options = HeadOptions {
             block_range_ms: options.block_range_ms,
             max_series: options.max_series,
@@ -93,6 +92,7 @@ impl Db {
         let head = Arc::new(Head::new(head_options, state.boundary, state.max_series_ref + 1));
         let mut names = Names::default();
         let mut replay = Replay::behind(state.late_seq);
+        let mut deletions = Deletions::new(&state.tombstones);
         let (mut seq, mut damaged_checkpoint) = (0, None);
         if let Some(segment) = state.checkpoint {
             let found = read_checkpoint(&*fs, dir, segment, &mut |seq, part| match part {
@@ -105,6 +105,7 @@ impl Db {
                 Part::Chunks(state) => head.restore(state, &mut replay),
             })?;
             seq = found.seq;
+            deletions.skip_to(seq);
             let damaged_regions = found.damaged_frames + u64::from(found.truncated);
             damaged_checkpoint = Some(segment).filter(|_| damaged_regions > 0);
             report.damaged_regions += damaged_regions;
@@ -112,21 +113,30 @@ impl Db {
         let segment = state.checkpoint.and_then(|segment| u32::try_from(segment).ok());
         let from = Position { segment: SegmentIndex(segment.unwrap_or(1)), seq: seq + 1 };
         // Where checkpoint and log are lost, records must not get numbers that the manifest calls
-        // flushed: replay would skip their late rows.
-        let wal_options =
-            WalOptions { mode: options.wal_mode, used_seq: state.late_seq, ..WalOptions::new(dir) };
+        // flushed: replay would skip their late rows. And a delete must get a higher one than the blocks
+        // that it masks.
+        let used_seq = blocks.iter().map(|b| b.meta().settled_seq()).max().unwrap_or(0);
+        let used_seq = used_seq.max(state.late_seq).max(deletions.last_seq());
+        let wal_options = WalOptions { mode: options.wal_mode, used_seq, ..WalOptions::new(dir) };
         let (wal, wal_report) =
             Wal::open(Arc::clone(&fs), wal_options, from, &mut |seq, record| {
                 names.take(&record);
+                deletions.replay(seq, &record, &head);
                 head.replay(seq, &record, &mut replay);
                 progress(replay.rows);
                 Ok(())
             })?;
+        deletions.end(&head);
         head.end_replay(&replay);
         report.damaged_regions += wal_report.damaged_regions;
         (report.replayed_rows, report.orphaned_rows) = (replay.rows, replay.orphans);
 
-        let view = View { boundary: state.boundary, blocks };
+        let mut view = deletions.view(state.boundary, blocks, &mut |block, why| {
+            leave_out(&*fs, dir, block.id(), &why, &mut report)
+        })?;
+        report.blocks = view.blocks.len();
+        view.keeps_tombstones = !report.damaged_blocks.is_empty();
+        view.drop_idle_tombstones();
         let maintenance = Maintenance {
             manifest,
             dropped_slots: Vec::new(),
@@ -142,6 +152,7 @@ impl Db {
             views: Views::new(view),
             maintenance: Mutex::new(maintenance),
             compaction: Compaction::default(),
+            unseen_deletions: Mutex::default(),
             last_seen_ms: Some(state.last_seen_ms).filter(|ms| *ms > i64::MIN),
             metadata: RwLock::new(names.metadata),
             databases: RwLock::new(names.databases),
@@ -202,11 +213,7 @@ fn open_blocks(
         match found {
             Found::Live(id) => match Block::open(fs, &dir.join(id.to_string())) {
                 Ok(block) => blocks.push(block),
-                Err(why @ BlockError::Corrupt { .. }) => {
-                    directory::quarantine(fs, dir, id, &aside)?;
-                    report.damaged_blocks.push(format!("block {id} is in quarantine: {why}"));
-                }
-                Err(why) => report.damaged_blocks.push(format!("block {id} is left out: {why}")),
+                Err(why) => leave_out(fs, dir, id, &why, report)?,
             },
             Found::Missing(id) => report.damaged_blocks.push(format!("block {id} is missing")),
             Found::NotLive(id) => not_live.push(id),
@@ -224,6 +231,24 @@ fn open_blocks(
         }
     }
     Ok(blocks)
+}
+
+/// Does without a live block; a damaged one goes to the quarantine.
+fn leave_out(
+    fs: &dyn Fs,
+    dir: &Path,
+    id: BlockId,
+    why: &BlockError,
+    report: &mut OpenReport,
+) -> io::Result<()> {
+    let what = if matches!(why, BlockError::Corrupt { .. }) {
+        directory::quarantine(fs, dir, id, &dir.join("quarantine"))?;
+        "in quarantine"
+    } else {
+        "left out"
+    };
+    report.damaged_blocks.push(format!("block {id} is {what}: {why}"));
+    Ok(())
 }
 
 /// Whether all samples of the block `id`, which is not live, are in live ones: a compaction was

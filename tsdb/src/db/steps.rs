@@ -3,6 +3,7 @@
 
 use std::io;
 
+use super::delete::tombstones_edit;
 use super::{Db, Maintenance};
 use crate::append::AppendError;
 use crate::block::BlockError;
@@ -45,7 +46,9 @@ pub enum StepError {
         free: u64,
     },
     /// A compaction made more or fewer samples than it should; its inputs stay.
-    #[error("{samples_in} samples in, {samples_out} out, {duplicates} duplicates")]
+    #[error(
+        "{samples_in} samples in, {samples_out} out, {duplicates} duplicates, {deleted} deleted"
+    )]
     Lost {
         /// Samples of the inputs.
         samples_in: u64,
@@ -53,6 +56,8 @@ pub enum StepError {
         samples_out: u64,
         /// Samples that another one beat.
         duplicates: u64,
+        /// Samples that tombstones took.
+        deleted: u64,
     },
 }
 
@@ -72,7 +77,11 @@ impl Db {
     pub fn recover_wal_step(&self) -> Result<(), AppendError> {
         self.wal.try_recover().map_err(|e| AppendError::Wal(e.to_string()))?;
         self.head.apply(u16::MAX, self.visible_seq(self.options.wal_mode));
-        Ok(())
+        if self.unseen_deletions.lock().is_empty() {
+            return Ok(());
+        }
+        let shown = self.show_deletions(&mut self.maintenance.lock());
+        shown.map_err(|e| AppendError::Wal(e.to_string()))
     }
 
     /// Flushes what is due: late samples by size, in-order ones by size or, once the head spans one
@@ -172,7 +181,7 @@ impl Db {
         *self.closed.write() = true;
         let mut maintenance = self.maintenance.lock();
         // Rows that wait since a failed commit count, too.
-        self.settle(self.wal.last_seq())?;
+        self.settle(&mut maintenance, self.wal.last_seq())?;
         self.flush_everything(&mut maintenance)?;
         self.write_checkpoint(&mut maintenance, Keep::Names)?;
         Ok(self.wal.close()?)
@@ -190,6 +199,8 @@ impl Db {
         let place = self.wal.cut()?;
         let (segment, seq) = (u64::from(place.segment.0), place.seq - 1);
         self.head.apply(u16::MAX, self.wal.durable_seq());
+        // The records of deletions before the cut go with the log: from here on the manifest has them.
+        self.show_deletions(maintenance)?;
 
         let dir = self.dir.join("wal");
         let mut writer = CheckpointWriter::create(&*self.fs, &dir, segment, seq)?;
@@ -206,8 +217,11 @@ impl Db {
         // them, a power cut could leave half a batch, or a series that takes a lost row for known.
         self.wal.sync()?;
         writer.finish()?;
+        let (add_tombstones, remove_tombstones) = tombstones_edit(maintenance, &self.views.load());
         maintenance.manifest.append(&Edit {
             checkpoint: Some(segment),
+            add_tombstones,
+            remove_tombstones,
             max_series_ref: Some(self.head.next_ref()),
             ..self.edit()
         })?;

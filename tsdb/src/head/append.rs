@@ -31,7 +31,7 @@ pub struct Judged<'a> {
 
 impl Pending {
     fn new() -> Self {
-        Self { seq: 0, floats: Vec::new(), histograms: Vec::new() }
+        Self { seq: 0, floats: Vec::new(), histograms: Vec::new(), deletions: Vec::new() }
     }
 
     /// Whether any row is late.
@@ -317,6 +317,7 @@ impl Record {
             && self.histograms.is_empty()
             && self.metadata.is_empty()
             && self.databases.is_empty()
+            && self.deletions.is_empty()
     }
 }
 

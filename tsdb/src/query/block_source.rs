@@ -25,8 +25,18 @@ impl BlockSource {
     /// [`ReadError`] where the index is damaged.
     pub fn select(block: Arc<Block>, matchers: &[Matcher]) -> Result<Self, ReadError> {
         let selected = block.select(matchers)?;
+        Ok(Self::of(block, selected))
+    }
+
+    /// The series `selected`.
+    pub fn of(block: Arc<Block>, selected: RoaringBitmap) -> Self {
         let series = selected.iter().collect();
-        Ok(Self { block, selected, series, readers: Mutex::new(Vec::new()) })
+        Self { block, selected, series, readers: Mutex::new(Vec::new()) }
+    }
+
+    /// The number of series `i` in the block.
+    pub fn series(&self, i: usize) -> u32 {
+        self.series[i]
     }
 }
 

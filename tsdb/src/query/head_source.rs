@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use model::{Estimate, Labels, Matcher, ReadError, SeriesBuf};
+use roaring::RoaringBitmap;
 
 use super::Source;
 use crate::head::Head;
@@ -36,7 +37,20 @@ impl HeadSource {
         let index = head.index();
         let selected: Result<_, Infallible> = resolve::select(&HeadPostings(&index), matchers);
         let Ok(selected) = selected;
-        let series = index.in_order(&selected).into_iter().map(|s| (s, index.series(s))).collect();
+        drop(index);
+        Self::of(head, &selected, boundary, late, view)
+    }
+
+    /// The series in the slots `selected`; otherwise as [`HeadSource::select`].
+    pub fn of(
+        head: &Arc<Head>,
+        selected: &RoaringBitmap,
+        boundary: i64,
+        late: Vec<Arc<LateBuffer>>,
+        view: Arc<dyn Send + Sync>,
+    ) -> Self {
+        let index = head.index();
+        let series = index.in_order(selected).into_iter().map(|s| (s, index.series(s))).collect();
         drop(index);
         Self { head: Arc::clone(head), series, boundary, late, _view: view }
     }
