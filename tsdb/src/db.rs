@@ -6,6 +6,7 @@ mod delete;
 mod flush;
 mod open;
 mod queryable;
+mod snapshot;
 mod stats;
 mod steps;
 
@@ -36,6 +37,7 @@ use compaction::Compaction;
 pub use compaction::Quarantined;
 pub use delete::{DeleteError, DeleteReport};
 pub use open::{OpenError, OpenReport};
+pub use snapshot::SNAPSHOTS;
 pub use stats::{CountBy, DbStats, HeadTop};
 pub use steps::StepError;
 

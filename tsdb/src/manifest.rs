@@ -277,6 +277,17 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// Writes a manifest that says `state` to `dir`, which has none.
+    ///
+    /// # Errors
+    /// [`ManifestError::Io`].
+    pub fn create(fs: Arc<dyn Fs>, dir: &Path, state: &State) -> Result<(), ManifestError> {
+        let state_now = State::default();
+        let mut manifest =
+            Self { fs, dir: dir.to_owned(), file: None, state: state_now, num_records: 0 };
+        manifest.rewrite(state)
+    }
+
     /// What it says.
     pub const fn state(&self) -> &State {
         &self.state

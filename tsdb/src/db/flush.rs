@@ -1,5 +1,7 @@
 //! From head to block.
 
+use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use model::{Labels, SeriesBuf};
@@ -29,16 +31,9 @@ impl Db {
         let seq = self.head.raise_boundary(boundary, || self.wal.last_seq());
         self.settle(maintenance, seq)?;
         let mut buf = SeriesBuf::new();
-        let block = self.write_block(BlockSource::Flush, seq, |slot, series, labels, writer| {
-            let snapshot = self.head.snapshot(slot, series, from, boundary - 1);
-            buf.begin();
-            let read = snapshot.read(from, boundary - 1, &mut buf);
-            buf.end();
-            read?;
-            if !buf.times().is_empty() || !buf.histograms().is_empty() {
-                writer.add_series(&labels(), buf.times(), buf.values(), buf.histograms())?;
-            }
-            Ok(())
+        let source = BlockSource::Flush;
+        let block = self.write_block(&self.dir, source, seq, |slot, series, labels, writer| {
+            self.add_in_order(slot, series, from..boundary, &mut buf, labels, writer)
         })?;
         maintenance.manifest.append(&Edit {
             boundary: Some(boundary),
@@ -61,7 +56,7 @@ impl Db {
             None => self.head.freeze_late(|| self.wal.last_seq()),
         };
         self.settle(maintenance, seq)?;
-        let block = self.write_late_block(seq, &frozen)?;
+        let block = self.write_late_block(&self.dir, seq, &[frozen])?;
         maintenance.manifest.append(&Edit {
             late_seq: Some(seq),
             add: block.iter().map(|b| b.id()).collect(),
@@ -75,15 +70,37 @@ impl Db {
         Ok(flushed)
     }
 
-    fn write_late_block(
+    /// Adds the in-order samples of a series in `times` to a block.
+    pub(super) fn add_in_order(
         &self,
+        slot: u32,
+        series: SeriesRef,
+        times: Range<i64>,
+        buf: &mut SeriesBuf,
+        labels: &mut dyn FnMut() -> Labels,
+        writer: &mut BlockWriter,
+    ) -> Result<(), StepError> {
+        let snapshot = self.head.snapshot(slot, series, times.start, times.end - 1);
+        buf.begin();
+        let read = snapshot.read(times.start, times.end - 1, buf);
+        buf.end();
+        read?;
+        if !buf.times().is_empty() || !buf.histograms().is_empty() {
+            writer.add_series(&labels(), buf.times(), buf.values(), buf.histograms())?;
+        }
+        Ok(())
+    }
+
+    /// Writes the samples of `buffers`, oldest first, to a block in `parent`.
+    pub(super) fn write_late_block(
+        &self,
+        parent: &Path,
         seq: u64,
-        frozen: &Arc<LateBuffer>,
+        buffers: &[Arc<LateBuffer>],
     ) -> Result<Option<Arc<Block>>, StepError> {
-        let buffers = [Arc::clone(frozen)];
-        self.write_block(BlockSource::Late, seq, |_, series, labels, writer| {
+        self.write_block(parent, BlockSource::Late, seq, |_, series, labels, writer| {
             let (mut times, mut values, mut histograms) = (Vec::new(), Vec::new(), Vec::new());
-            for (t, value) in read_late(&buffers, series, i64::MIN, i64::MAX) {
+            for (t, value) in read_late(buffers, series, i64::MIN, i64::MAX) {
                 match value {
                     LateValue::Float(bits) => {
                         times.push(t);
@@ -106,10 +123,11 @@ impl Db {
         self.show_deletions(maintenance)
     }
 
-    /// Writes a block of what `add` adds for each live series, in label order, and makes its
+    /// Writes a block in `parent` of what `add` adds for each live series, in label order, and makes its
     /// directory durable under its name. `None` where nothing was added.
-    fn write_block(
+    pub(super) fn write_block(
         &self,
+        parent: &Path,
         source: BlockSource,
         last_seq: u64,
         mut add: impl FnMut(
@@ -132,7 +150,7 @@ impl Db {
             source,
             ..BlockMeta::new(id)
         };
-        let mut writer = BlockWriter::create(Arc::clone(&self.fs), &self.dir, meta)?;
+        let mut writer = BlockWriter::create(Arc::clone(&self.fs), parent, meta)?;
         for (slot, series) in slots {
             // Only maintenance drops series, and this is maintenance: the slot is still theirs.
             add(slot, series, &mut || self.head.index().labels(slot), &mut writer)?;
@@ -141,7 +159,7 @@ impl Db {
             return Ok(None);
         }
         writer.finish()?;
-        Ok(Some(Block::open(&*self.fs, &self.dir.join(id.to_string()))?))
+        Ok(Some(Block::open(&*self.fs, &parent.join(id.to_string()))?))
     }
 
     fn publish(&self, boundary: i64, block: Option<Arc<Block>>) {

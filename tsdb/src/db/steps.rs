@@ -17,7 +17,7 @@ use crate::wal::record::{HistogramRow, Record};
 /// Series in one record of a checkpoint.
 const CHECKPOINT_BATCH: usize = 1024;
 /// Names or histograms in one record of a checkpoint: a frame takes 16 KiB of each.
-const CHECKPOINT_BIG_ROWS: usize = 4096;
+pub(super) const CHECKPOINT_BIG_ROWS: usize = 4096;
 
 /// Why a step failed; what it had written is removed or ignored, and the next call tries again.
 #[derive(Debug, thiserror::Error)]
@@ -207,12 +207,7 @@ impl Db {
         if keep == Keep::Series {
             self.checkpoint_series(&mut writer)?;
         }
-        for names in self.metadata(None).chunks(CHECKPOINT_BIG_ROWS) {
-            writer.record(&Record { metadata: names.to_vec(), ..Record::default() })?;
-        }
-        for names in self.databases().chunks(CHECKPOINT_BIG_ROWS) {
-            writer.record(&Record { databases: names.to_vec(), ..Record::default() })?;
-        }
+        self.checkpoint_names(&mut writer)?;
         // It may hold rows and newest times of records behind the cut. Were it durable before
         // them, a power cut could leave half a batch, or a series that takes a lost row for known.
         self.wal.sync()?;
