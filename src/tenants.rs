@@ -177,11 +177,6 @@ impl Tenants {
         }
         all
     }
-
-    /// The database of requests that name no tenant.
-    pub(crate) fn default_database(&self) -> &Arc<Db> {
-        &self.default
-    }
 }
 
 /// Whether `id` may be a tenant; it then is safe as a path part too.

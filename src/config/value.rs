@@ -65,19 +65,25 @@ impl Value for Millis {
 pub(crate) struct ByteSize(pub(crate) u64);
 
 /// Suffixes of sizes. Decimal names are binary too, as in Prometheus's flags.
-const SIZE_UNITS: [(&str, u64); 14] = [
+const SIZE_UNITS: [(&str, u64); 20] = [
     ("KiB", 1 << 10),
     ("MiB", 1 << 20),
     ("GiB", 1 << 30),
     ("TiB", 1 << 40),
+    ("PiB", 1 << 50),
+    ("EiB", 1 << 60),
     ("KB", 1 << 10),
     ("MB", 1 << 20),
     ("GB", 1 << 30),
     ("TB", 1 << 40),
+    ("PB", 1 << 50),
+    ("EB", 1 << 60),
     ("K", 1 << 10),
     ("M", 1 << 20),
     ("G", 1 << 30),
     ("T", 1 << 40),
+    ("P", 1 << 50),
+    ("E", 1 << 60),
     ("B", 1),
     ("", 1),
 ];
@@ -103,7 +109,7 @@ impl Value for ByteSize {
 
     fn print(&self) -> String {
         let unit =
-            SIZE_UNITS[..4].iter().rev().find(|(_, u)| self.0 >= *u && self.0.is_multiple_of(*u));
+            SIZE_UNITS[..6].iter().rev().find(|(_, u)| self.0 >= *u && self.0.is_multiple_of(*u));
         match unit {
             Some((name, unit)) => format!("{}{name}", self.0 / unit),
             None => self.0.to_string(),

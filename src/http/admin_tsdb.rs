@@ -54,9 +54,9 @@ async fn delete(cx: &Context, db: Arc<Db>, params: &Params) -> Result<Reply, Fai
     }
     let mint = time_or(params, "start", i64::MIN)?;
     let maxt = time_or(params, "end", i64::MAX)?;
-    let selectors = params.all("match[]").map(|text| {
-        promql::parse_selector(text).map_err(|e| invalid("match[]", &e.to_string()))
-    });
+    let selectors = params
+        .all("match[]")
+        .map(|text| promql::parse_selector(text).map_err(|e| invalid("match[]", &e.to_string())));
     let selectors = selectors.collect::<Result<Vec<Vec<Matcher>>, _>>()?;
     let only_count = boolean(params, "dry_run")?;
     // An empty range is no error, and nothing is in it.
@@ -77,13 +77,10 @@ async fn delete(cx: &Context, db: Arc<Db>, params: &Params) -> Result<Reply, Fai
     let report = report?.map_err(delete_failure)?;
     if only_count {
         return Ok(success(|json| {
-            let text =
-                format!("{{\"series\":{},\"samples\":{}}}", report.series, report.samples);
+            let text = format!("{{\"series\":{},\"samples\":{}}}", report.series, report.samples);
             json.raw(&text);
         }));
     }
-    let metrics = &cx.app.metrics;
-    metrics.deleted(report.series, report.samples);
     Ok(Reply::empty())
 }
 

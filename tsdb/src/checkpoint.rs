@@ -121,18 +121,19 @@ impl<'a> CheckpointWriter<'a> {
         self.file.append(&frame)
     }
 
-    /// Publishes the checkpoint: it is durable under its name when this returns.
+    /// Publishes the checkpoint: it is durable under its name when this returns. Returns its length.
     ///
     /// # Errors
     /// What the file system says.
-    pub fn finish(mut self) -> io::Result<()> {
+    pub fn finish(mut self) -> io::Result<u64> {
         self.flush_chunks()?;
         let mut end = Vec::new();
         put_u64(&mut end, self.num_series);
         self.frame(END, &end)?;
         self.file.sync()?;
         self.fs.rename(&tmp_path(self.dir, self.segment), &path(self.dir, self.segment))?;
-        self.fs.sync_dir(self.dir)
+        self.fs.sync_dir(self.dir)?;
+        Ok(self.file.len())
     }
 }
 

@@ -33,12 +33,13 @@ use crate::view::Views;
 use crate::wal::{Wal, WalError, WalMode};
 
 use compaction::Compaction;
+use stats::Counters;
 
 pub use compaction::Quarantined;
 pub use delete::{DeleteError, DeleteReport};
 pub use open::{OpenError, OpenReport};
 pub use snapshot::SNAPSHOTS;
-pub use stats::{CountBy, DbStats, HeadTop};
+pub use stats::{CountBy, DbStats, DiskUse, HeadTop};
 pub use steps::StepError;
 
 /// Most metric names with metadata (limit L27).
@@ -89,6 +90,7 @@ pub struct Db {
     compaction: Compaction,
     /// Deletions that are logged, and that blocks do not show yet.
     unseen_deletions: Mutex<Vec<Arc<Tombstone>>>,
+    counters: Counters,
     metadata: RwLock<HashMap<String, MetricMetadata>>,
     databases: RwLock<BTreeSet<String>>,
     /// Whether the database is closed. Appends hold it shared from beginning to end, the commit

@@ -175,6 +175,7 @@ struct State {
     reserved_bytes: usize,
     written_seq: u64,
     durable_seq: u64,
+    bytes_written: u64,
     read_only: Option<Arc<str>>,
     closed: bool,
     /// Absent while somebody writes.
@@ -269,6 +270,7 @@ impl Wal {
                 reserved_bytes: 0,
                 written_seq: last_seq,
                 durable_seq: last_seq,
+                bytes_written: 0,
                 read_only: pinned.err().map(|error| Arc::from(error.to_string())),
                 closed: false,
                 writer: Some(writer),
@@ -459,6 +461,11 @@ impl Wal {
         self.segments.lock().values().map(|info| info.len).sum()
     }
 
+    /// Bytes of records written since the start, a second time for those that were written again.
+    pub fn bytes_written(&self) -> u64 {
+        self.state.lock().bytes_written
+    }
+
     /// Number of segments.
     pub fn num_segments(&self) -> usize {
         self.segments.lock().len()
@@ -491,6 +498,7 @@ impl Wal {
             state.durable_seq = writer.durable_seq();
         }
         state.writer_bytes = writer.pending_bytes();
+        state.bytes_written = writer.bytes_written();
         state.writer = Some(writer);
         let result = result.map_err(|error| {
             let reason: Arc<str> = Arc::from(error.to_string());

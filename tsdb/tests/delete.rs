@@ -276,3 +276,71 @@ fn a_delete_while_the_disk_refuses_is_seen_once_it_is_durable() {
     let (_, db) = restart(&fs, db, CrashPolicy::DropUnsynced);
     assert_eq!(read(&db), one("b", &[(1000, 1.0)]));
 }
+
+#[test]
+fn a_snapshot_opens_as_a_database_of_what_was_there() {
+    let fs = SimFs::new(1);
+    let db = open(&fs);
+    append(&db, &[("a", 1000, 1.0), ("b", 1000, 2.0), ("a", 500, 3.0)]);
+    db.flush_all().unwrap();
+    delete(&db, &series("b", 0, 5000));
+    append(&db, &[("a", 2000, 4.0), ("a", 1000, 5.0), ("c", 3000, 6.0)]);
+    db.snapshot("whole", true).unwrap();
+    db.snapshot("blocks", false).unwrap();
+    assert!(db.snapshot("whole", true).is_err(), "a name is taken once");
+    let whole = read(&db);
+    delete(&db, &series("a", 0, 5000));
+    db.clean_tombstones().unwrap();
+    append(&db, &[("a", 4000, 7.0)]);
+    drop(db);
+    // As durable as the database.
+    let fs = fs.crash(CrashPolicy::DropUnsynced, 1);
+    let open_in = |name: &str| {
+        let dir = Path::new(DIR).join("snapshots").join(name);
+        Db::open(Arc::new(fs.clone()), &dir, DbOptions::default(), &mut |_| {}).unwrap()
+    };
+    let (snapshot, report) = open_in("whole");
+    assert!(report.damaged_blocks.is_empty() && report.damaged_regions == 0, "{report:?}");
+    assert_eq!(read(&snapshot), whole);
+    append(&snapshot, &[("a", 1000, 8.0), ("c", 3500, 9.0), ("b", 1000, 10.0)]);
+    let mut want = one("a", &[(500, 3.0), (1000, 8.0), (2000, 4.0)]);
+    want.extend(one("b", &[(1000, 10.0)]));
+    want.extend(one("c", &[(3000, 6.0), (3500, 9.0)]));
+    assert_eq!(read(&snapshot), want);
+    let (blocks, _) = open_in("blocks");
+    assert_eq!(read(&blocks), one("a", &[(500, 3.0), (1000, 1.0)]));
+    assert_eq!(read(&open(&fs)), {
+        let mut want = one("a", &[(4000, 7.0)]);
+        want.extend(one("c", &[(3000, 6.0)]));
+        want
+    });
+}
+
+#[test]
+fn a_snapshot_that_fails_leaves_nothing_under_its_name() {
+    let fs = SimFs::new(1);
+    let db = open(&fs);
+    append(&db, &[("a", 1000, 1.0)]);
+    let before = fs.ops();
+    db.snapshot("s", true).unwrap();
+    for at in 1..=fs.ops() - before {
+        let fs = SimFs::new(1);
+        let db = open(&fs);
+        append(&db, &[("a", 1000, 1.0)]);
+        fs.crash_at(fs.ops() + at);
+        let made = db.snapshot("s", true);
+        drop(db);
+        let fs = fs.crash(CrashPolicy::DropUnsynced, at);
+        let db = open(&fs);
+        assert_eq!(read(&db), one("a", &[(1000, 1.0)]));
+        let there = fs.exists(&Path::new(DIR).join("snapshots/s")).unwrap();
+        if there || made.is_ok() {
+            let dir = Path::new(DIR).join("snapshots/s");
+            let opened = Db::open(Arc::new(fs.clone()), &dir, DbOptions::default(), &mut |_| {});
+            assert_eq!(read(&opened.unwrap().0), one("a", &[(1000, 1.0)]), "cut at {at}");
+        }
+        db.snapshot("t", true).unwrap();
+        let left = fs.read_dir(&Path::new(DIR).join("snapshots")).unwrap();
+        assert!(left.iter().all(|e| e.name == "s" || e.name == "t"), "{left:?}");
+    }
+}

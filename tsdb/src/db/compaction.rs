@@ -6,12 +6,13 @@
 //! holds no time that an in-order input holds. What retention takes away meanwhile voids it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use model::{Account, Interrupt, Interrupted, ReadError};
 use parking_lot::{Mutex, RwLock};
 
 use super::Db;
+use super::stats::Counter;
 use super::steps::StepError;
 use crate::block::{Block, BlockError, BlockId, directory};
 use crate::compact::write::{self, Job};
@@ -26,15 +27,24 @@ const FIRST_PAUSE_MS: u64 = 10_000;
 const MAX_PAUSE_MS: u64 = 600_000;
 
 /// What compactions keep.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Compaction {
     /// One compaction at a time; locked before the flush lock.
     pub(super) state: Mutex<State>,
     stopped: AtomicBool,
-    pub(super) done: AtomicU64,
-    pub(super) failed: AtomicU64,
-    pub(super) bytes_written: AtomicU64,
+    max_range_ms: AtomicI64,
     quarantined: RwLock<Vec<Quarantined>>,
+}
+
+impl Compaction {
+    pub(super) fn new(max_range_ms: i64) -> Self {
+        Self {
+            state: Mutex::default(),
+            stopped: AtomicBool::new(false),
+            max_range_ms: AtomicI64::new(max_range_ms),
+            quarantined: RwLock::default(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -97,7 +107,7 @@ impl Db {
             Ok(_) => state.failures = 0,
             Err(StepError::Read(ReadError::Interrupted(_))) => return Ok(false),
             Err(_) => {
-                self.compaction.failed.fetch_add(1, Ordering::Relaxed);
+                self.counters.compactions_failed.add(1);
                 state.failures = state.failures.saturating_add(1);
                 state.failed_at_ms = now_ms;
             }
@@ -111,6 +121,11 @@ impl Db {
         self.compaction.stopped.store(true, Ordering::Release);
     }
 
+    /// From here on compaction makes no block longer than this, ms.
+    pub fn set_max_compacted_range_ms(&self, ms: i64) {
+        self.compaction.max_range_ms.store(ms, Ordering::Relaxed);
+    }
+
     /// Blocks that were found damaged since the start.
     pub fn quarantined_blocks(&self) -> Vec<Quarantined> {
         self.compaction.quarantined.read().clone()
@@ -122,27 +137,30 @@ impl Db {
     /// # Errors
     /// [`StepError`].
     pub fn retention_step(&self, min_time_ms: i64) -> Result<usize, StepError> {
-        self.drop_blocks(|blocks| retention::by_time(blocks, min_time_ms))
+        self.drop_blocks(&self.counters.time_retentions, |blocks| {
+            retention::by_time(blocks, min_time_ms)
+        })
     }
 
-    /// Drops the oldest blocks until blocks and log have at most `max_bytes` together, or no block
-    /// is left. Returns how many.
+    /// Drops `chosen`, which [`retention::by_size`] chose, but for blocks that may not go any more.
+    /// Returns how many.
     ///
     /// # Errors
     /// [`StepError`].
-    pub fn retention_size_step(&self, max_bytes: u64) -> Result<usize, StepError> {
-        let max_bytes = max_bytes.saturating_sub(self.wal.size_bytes());
-        self.drop_blocks(|blocks| retention::by_size(blocks, max_bytes))
+    pub fn retention_size_step(&self, chosen: &[BlockId]) -> Result<usize, StepError> {
+        self.drop_blocks(&self.counters.size_retentions, |blocks| retention::still(blocks, chosen))
     }
 
     fn drop_blocks(
         &self,
+        counter: &Counter,
         choose: impl Fn(&[Candidate]) -> Vec<BlockId>,
     ) -> Result<usize, StepError> {
         let mut maintenance = self.maintenance.lock();
         let gone = choose(&self.candidates());
         if !gone.is_empty() {
             self.replace_blocks(&mut maintenance, &[], &gone)?;
+            counter.add(1);
         }
         for id in &gone {
             directory::delete(&*self.fs, &self.dir, *id)?;
@@ -164,7 +182,7 @@ impl Db {
         let options = &self.options;
         let rules = Rules::new(
             options.block_range_ms,
-            options.max_compacted_range_ms,
+            self.compaction.max_range_ms.load(Ordering::Relaxed),
             options.max_block_bytes,
         );
         // The view is not held while blocks are written: it would keep retired memory alive.
@@ -193,7 +211,10 @@ impl Db {
         let written = self.write_blocks(plan);
         drop(charge);
         match written {
-            Ok(outputs) => self.publish_compaction(state, inputs, &outputs),
+            Ok(outputs) => {
+                self.counters.compaction_bytes_read.add(inputs_bytes);
+                self.publish_compaction(state, inputs, &outputs)
+            }
             Err(error) => self.quarantine_damaged(inputs, error),
         }
     }
@@ -239,12 +260,11 @@ impl Db {
         };
         drop(view);
         drop(maintenance);
-        let counts = &self.compaction;
+        // Written is written, published or not.
+        self.counters.compaction_bytes_written.add(outputs.iter().map(|b| b.disk_bytes()).sum());
         match &published {
             Ok(true) => {
-                counts.done.fetch_add(1, Ordering::Relaxed);
-                let bytes = outputs.iter().map(|b| b.disk_bytes()).sum();
-                counts.bytes_written.fetch_add(bytes, Ordering::Relaxed);
+                self.counters.compactions.add(1);
                 state.leftovers.extend(inputs);
             }
             // After a failed write the manifest may name either: it is written anew before these go.
@@ -290,7 +310,12 @@ impl Db {
                 found = true;
             }
         }
-        if found { Ok(true) } else { Err(error) }
+        if found {
+            self.counters.compactions_failed.add(1);
+            Ok(true)
+        } else {
+            Err(error)
+        }
     }
 
     fn quarantine(&self, block: &Block, why: &BlockError) -> Result<(), StepError> {

@@ -134,6 +134,7 @@ impl Db {
         // Series of which nothing is left leave the head.
         maintenance.retired_chunks = true;
         self.show_deletions(&mut maintenance)?;
+        self.counters.deleted_samples.add(report.samples);
         tracing::info!(
             selector = %what, mint = what.mint, maxt = what.maxt,
             series = report.series, samples = report.samples, "deleted"

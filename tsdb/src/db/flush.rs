@@ -159,10 +159,13 @@ impl Db {
             return Ok(None);
         }
         writer.finish()?;
-        Ok(Some(Block::open(&*self.fs, &parent.join(id.to_string()))?))
+        let block = Block::open(&*self.fs, &parent.join(id.to_string()))?;
+        self.counters.flush_bytes_written.add(block.disk_bytes());
+        Ok(Some(block))
     }
 
     fn publish(&self, boundary: i64, block: Option<Arc<Block>>) {
+        self.counters.flushes.add(u64::from(block.is_some()));
         let view = self.views.load();
         let mut blocks = view.blocks.clone();
         // No tombstone is newer than its rows, or what it takes was removed from them before.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::compaction::Compaction;
 use super::delete::Deletions;
+use super::stats::Counters;
 use super::{Db, Maintenance, note_databases, note_metadata};
 use crate::block::directory::{self, Found};
 use crate::block::{Block, BlockError, BlockId, BlockMeta, META_FILE};
@@ -28,6 +29,14 @@ use crate::wal::{Position, SegmentIndex, Wal, WalError, WalOptions};
 /// Why a database could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// The directory cannot be made.
+    #[error("cannot make {}: {source}", dir.display())]
+    Directory {
+        /// The directory of the database.
+        dir: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Another process has it, or the lock file cannot be made.
     #[error("{0}")]
     Lock(#[from] LockError),
@@ -70,13 +79,8 @@ impl Db {
         options: DbOptions,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(Self, OpenReport), OpenError> {
-        for sub in ["", "wal", "quarantine"] {
-            fs.create_dir(&dir.join(sub))?;
-        }
-        if let Some(parent) = dir.parent() {
-            fs.sync_dir(parent)?;
-        }
-        fs.sync_dir(dir)?;
+        make_directories(&*fs, dir)
+            .map_err(|source| OpenError::Directory { dir: dir.to_owned(), source })?;
         let lock = DirLock::acquire(&*fs, dir)?;
         let manifest = Manifest::open(Arc::clone(&fs), dir)?;
         let state = manifest.state().clone();
@@ -143,6 +147,7 @@ impl Db {
             damaged_checkpoint,
             retired_chunks: true,
         };
+        let compaction = Compaction::new(options.max_compacted_range_ms);
         let db = Self {
             fs,
             dir: dir.to_owned(),
@@ -151,8 +156,9 @@ impl Db {
             wal,
             views: Views::new(view),
             maintenance: Mutex::new(maintenance),
-            compaction: Compaction::default(),
+            compaction,
             unseen_deletions: Mutex::default(),
+            counters: Counters::default(),
             last_seen_ms: Some(state.last_seen_ms).filter(|ms| *ms > i64::MIN),
             metadata: RwLock::new(names.metadata),
             databases: RwLock::new(names.databases),
@@ -169,6 +175,31 @@ impl Db {
 struct Names {
     metadata: HashMap<String, model::MetricMetadata>,
     databases: BTreeSet<String>,
+}
+
+/// Makes the directory with all that are above it and all that it has, durably.
+fn make_directories(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
+    let mut missing = Vec::new();
+    for dir in dir.ancestors() {
+        if dir.as_os_str().is_empty() || fs.exists(dir)? {
+            break;
+        }
+        missing.push(dir);
+    }
+    for dir in missing.iter().rev() {
+        fs.create_dir(dir)?;
+        dir.parent().map_or(Ok(()), |parent| fs.sync_dir(parent))?;
+    }
+    for sub in ["wal", "quarantine"] {
+        fs.create_dir(&dir.join(sub))?;
+    }
+    // An earlier start may have ended between making it and this. Who may not read the directory
+    // above did not make this one.
+    match dir.parent().map_or(Ok(()), |parent| fs.sync_dir(parent)) {
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+        _ => {}
+    }
+    fs.sync_dir(dir)
 }
 
 impl Names {

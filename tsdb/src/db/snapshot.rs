@@ -56,12 +56,7 @@ impl Db {
         made
     }
 
-    fn fill(
-        &self,
-        maintenance: &mut Maintenance,
-        dir: &Path,
-        head: bool,
-    ) -> Result<(), StepError> {
+    fn fill(&self, maintenance: &mut Maintenance, dir: &Path, head: bool) -> Result<(), StepError> {
         let fs = &*self.fs;
         let wal = dir.join("wal");
         fs.create_dir(dir)?;

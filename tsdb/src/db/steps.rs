@@ -4,6 +4,7 @@
 use std::io;
 
 use super::delete::tombstones_edit;
+use super::stats::Counters;
 use super::{Db, Maintenance};
 use crate::append::AppendError;
 use crate::block::BlockError;
@@ -90,12 +91,22 @@ impl Db {
     /// # Errors
     /// [`StepError`].
     pub fn flush_step(&self) -> Result<bool, StepError> {
-        let pressed = self.options.memory.used_percent() >= 70;
         let mut maintenance = self.maintenance.lock();
+        let flushed = self
+            .flush_due(&mut maintenance)
+            .inspect_err(|_| self.counters.flushes_failed.add(1))?;
+        if flushed {
+            self.write_checkpoint(&mut maintenance, Keep::Series)?;
+        }
+        Ok(flushed)
+    }
+
+    fn flush_due(&self, maintenance: &mut Maintenance) -> Result<bool, StepError> {
+        let pressed = self.options.memory.used_percent() >= 70;
         let late: u64 = self.head.late_buffers().iter().map(|b| b.heap_bytes()).sum();
         let mut flushed = false;
         if late > self.options.max_late_bytes || pressed && late > 1 << 20 {
-            flushed |= self.flush_late(&mut maintenance)?;
+            flushed |= self.flush_late(maintenance)?;
         }
         let (mint, maxt) = self.head.bounds();
         let range = self.options.block_range_ms;
@@ -111,11 +122,8 @@ impl Db {
                 None
             };
             if let Some(boundary) = due.filter(|b| *b > self.views.load().boundary) {
-                flushed |= self.flush_below(&mut maintenance, boundary)?;
+                flushed |= self.flush_below(maintenance, boundary)?;
             }
-        }
-        if flushed {
-            self.write_checkpoint(&mut maintenance, Keep::Series)?;
         }
         Ok(flushed)
     }
@@ -166,6 +174,7 @@ impl Db {
         let view = self.views.load();
         let idle = view.boundary.saturating_sub(self.options.block_range_ms);
         maintenance.dropped_slots = self.head.collect_garbage(view.boundary, idle);
+        self.counters.series_removed.add(maintenance.dropped_slots.len() as u64);
         maintenance.retired_chunks = false;
         // Queries that found the dropped series hold this view or an older one.
         self.republish();
@@ -194,6 +203,14 @@ impl Db {
         maintenance: &mut Maintenance,
         keep: Keep,
     ) -> Result<(), StepError> {
+        let result = self.try_checkpoint(maintenance, keep);
+        let Counters { checkpoints, checkpoints_failed, .. } = &self.counters;
+        let counter = if result.is_ok() { checkpoints } else { checkpoints_failed };
+        counter.add(1);
+        result
+    }
+
+    fn try_checkpoint(&self, maintenance: &mut Maintenance, keep: Keep) -> Result<(), StepError> {
         // What was enqueued before the cut is durable now, and its rows wait in stripes that are
         // locked until they do: applying takes each lock, so it finds them.
         let place = self.wal.cut()?;
@@ -211,7 +228,7 @@ impl Db {
         // It may hold rows and newest times of records behind the cut. Were it durable before
         // them, a power cut could leave half a batch, or a series that takes a lost row for known.
         self.wal.sync()?;
-        writer.finish()?;
+        self.counters.checkpoint_bytes_written.add(writer.finish()?);
         let (add_tombstones, remove_tombstones) = tombstones_edit(maintenance, &self.views.load());
         maintenance.manifest.append(&Edit {
             checkpoint: Some(segment),
