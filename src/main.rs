@@ -3,6 +3,7 @@
 mod app;
 mod blocking;
 mod config;
+mod executor;
 mod http;
 mod ingest;
 mod maintenance;

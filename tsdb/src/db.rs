@@ -17,8 +17,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashMap;
 use model::{Account, MetricMetadata};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
+use crate::abort::{AbortOnPanic, Held};
 use crate::append::{
     AliasHasher, AppendBatch, AppendError, AppendPolicy, AppendReport, ResolveLabels,
 };
@@ -111,6 +112,10 @@ struct Maintenance {
     dropped_slots: Vec<u32>,
     /// The checkpoint that was found damaged: it goes to the quarantine, not away.
     damaged_checkpoint: Option<u64>,
+    /// Length of the last checkpoint.
+    checkpoint_bytes: u64,
+    /// The wall clock when late samples were first seen in memory, ms.
+    late_since_ms: Option<u64>,
     /// Whether chunks below the view's boundary may still be in the head.
     retired_chunks: bool,
 }
@@ -148,6 +153,9 @@ impl Db {
         // stripes are locked, for whoever lists names takes his time.
         self.note_names(batch);
         let judged = self.head.judge(batch, policy, resolve);
+        // The series know the rows as logged. A panic before they are applied would leave rows that are
+        // acknowledged when repeated and that no query sees.
+        let _abort = AbortOnPanic::new("rows were on their way from log to head");
         // A repeated row is acknowledged with the record that holds the row it repeats.
         let seq = if judged.record.is_empty() {
             drop(reservation);
@@ -163,6 +171,10 @@ impl Db {
         self.head.account();
         drop(charge);
         Ok(report)
+    }
+
+    fn maintenance(&self) -> Held<MutexGuard<'_, Maintenance>> {
+        Held::new(self.maintenance.lock())
     }
 
     /// An id that no other block has.

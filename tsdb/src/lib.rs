@@ -4,6 +4,7 @@
 //! that touches disk, and only through [`fs::Fs`], so that tests run it on a simulated disk that
 //! tears, loses and fills up.
 
+pub mod abort;
 pub mod append;
 pub mod block;
 pub mod checkpoint;

@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::abort::AbortOnPanic;
 use crate::fs::Fs;
 use reader::Cursor;
 use record::Record;
@@ -193,19 +194,6 @@ impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         self.wal.state.lock().reserved_bytes -= self.bytes;
         self.wal.changed.notify_all();
-    }
-}
-
-/// Aborts when dropped in a panic: the commit path has no state to continue from (reliability
-/// contract R17).
-struct AbortOnPanic;
-
-impl Drop for AbortOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            tracing::error!("panic while the log was being written; aborting");
-            std::process::abort();
-        }
     }
 }
 
@@ -489,7 +477,7 @@ impl Wal {
         state.queue_bytes = 0;
         state.writer_bytes = writer.pending_bytes();
         let result = MutexGuard::unlocked(state, || {
-            let _abort = AbortOnPanic;
+            let _abort = AbortOnPanic::new("the log was written");
             work(&mut writer)
         });
         // Where nothing is written the writer never learns how far the numbers got.

@@ -36,7 +36,7 @@ impl Db {
         }
         drop(state);
         self.gc_step();
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         if self.may_compact() {
             self.write_checkpoint(&mut maintenance, Keep::Series)?;
         }

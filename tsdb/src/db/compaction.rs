@@ -156,7 +156,7 @@ impl Db {
         counter: &Counter,
         choose: impl Fn(&[Candidate]) -> Vec<BlockId>,
     ) -> Result<usize, StepError> {
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         let gone = choose(&self.candidates());
         if !gone.is_empty() {
             self.replace_blocks(&mut maintenance, &[], &gone)?;
@@ -250,7 +250,7 @@ impl Db {
         inputs: &[BlockId],
         outputs: &[Arc<Block>],
     ) -> Result<bool, StepError> {
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         let view = self.views.load();
         let is_live = |id: &BlockId| view.blocks.iter().any(|b| b.id() == *id);
         let published = if self.may_compact() && inputs.iter().all(is_live) {
@@ -282,7 +282,7 @@ impl Db {
         if state.leftovers.is_empty() {
             return Ok(());
         }
-        self.maintenance.lock().manifest.append(&self.edit())?;
+        self.maintenance().manifest.append(&self.edit())?;
         self.delete_leftovers(state)
     }
 
@@ -320,7 +320,7 @@ impl Db {
 
     fn quarantine(&self, block: &Block, why: &BlockError) -> Result<(), StepError> {
         let id = block.id();
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         if !self.views.load().blocks.iter().any(|b| b.id() == id) {
             return Ok(());
         }

@@ -11,8 +11,8 @@ use super::steps::StepError;
 use super::{Db, Maintenance, refused};
 use crate::append::AppendError;
 use crate::block::{Block, BlockError};
-use crate::head::Head;
 use crate::head::delete::select;
+use crate::head::replay::Replayer;
 use crate::query::SharedSource;
 use crate::query::block_source::BlockSource;
 use crate::query::head_source::HeadSource;
@@ -77,7 +77,8 @@ impl Db {
             return Err(DeleteError::Invalid(fault));
         }
         let sources = self.doomed(what)?;
-        let set = MergedSet::new(sources, what.mint, what.maxt, Arc::clone(interrupt))?;
+        let times = (what.mint, what.maxt);
+        let set = MergedSet::new(sources, times, self.options.seed, Arc::clone(interrupt))?;
         if set.len() as u64 > max_series {
             let found = set.len() as u64;
             return Err(DeleteError::TooManySeries { found, limit: max_series });
@@ -104,13 +105,14 @@ impl Db {
         max_series: u64,
         interrupt: &Arc<dyn Interrupt>,
     ) -> Result<DeleteReport, DeleteError> {
+        // Without a lock: it reads all that goes. Rows that come meanwhile may go uncounted.
+        let report = self.count_deletable(what, max_series, interrupt)?;
         // No flush, checkpoint or change of blocks from here on; closing waits.
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         let closed = self.closed.read();
         if *closed {
             return Err(AppendError::Closed.into());
         }
-        let report = self.count_deletable(what, max_series, interrupt)?;
         if report.samples == 0 {
             return Ok(report);
         }
@@ -244,13 +246,13 @@ impl Deletions {
 
     /// Applies what comes before the rows of the record `seq`, and its deletions. The manifest stands in
     /// for a record that was lost.
-    pub(super) fn replay(&mut self, seq: u64, record: &Record, head: &Head) {
+    pub(super) fn replay(&mut self, seq: u64, record: &Record, replayer: &mut Replayer<'_>) {
         while let Some(first) = self.ahead.first_entry().filter(|e| *e.key() < seq) {
-            head.replay_deletion(&first.remove().what);
+            replayer.delete(&first.remove().what);
         }
         self.ahead.remove(&seq);
         for what in &record.deletions {
-            head.replay_deletion(what);
+            replayer.delete(what);
             let tombstone = Arc::new(Tombstone { seq, what: what.clone() });
             self.all.retain(|t| t.seq != seq);
             tombstones::insert(&mut self.all, tombstone);
@@ -258,9 +260,9 @@ impl Deletions {
     }
 
     /// The log is at its end.
-    pub(super) fn end(&mut self, head: &Head) {
+    pub(super) fn end(&mut self, replayer: &mut Replayer<'_>) {
         for tombstone in std::mem::take(&mut self.ahead).into_values() {
-            head.replay_deletion(&tombstone.what);
+            replayer.delete(&tombstone.what);
         }
     }
 

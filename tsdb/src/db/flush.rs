@@ -11,11 +11,18 @@ use super::steps::StepError;
 use super::{Db, Maintenance};
 use crate::block::{Block, BlockId, BlockMeta, BlockSource, BlockWriter};
 use crate::head::late::{LateBuffer, LateValue};
-use crate::head::read::read_late;
+use crate::head::read::{SeriesSnapshot, read_late};
 use crate::manifest::Edit;
 use crate::tombstones::Mask;
 use crate::wal::WalMode;
 use crate::wal::record::SeriesRef;
+
+/// What reading series after series reuses.
+#[derive(Debug, Default)]
+pub(super) struct InOrderReader {
+    buf: SeriesBuf,
+    snapshot: SeriesSnapshot,
+}
 
 impl Db {
     /// Writes the in-order samples below `boundary` to a block and publishes it. Returns whether
@@ -30,10 +37,10 @@ impl Db {
         let boundary = boundary.max(self.head.boundary());
         let seq = self.head.raise_boundary(boundary, || self.wal.last_seq());
         self.settle(maintenance, seq)?;
-        let mut buf = SeriesBuf::new();
+        let mut reader = InOrderReader::default();
         let source = BlockSource::Flush;
         let block = self.write_block(&self.dir, source, seq, |slot, series, labels, writer| {
-            self.add_in_order(slot, series, from..boundary, &mut buf, labels, writer)
+            self.add_in_order(slot, series, from..boundary, &mut reader, labels, writer)
         })?;
         maintenance.manifest.append(&Edit {
             boundary: Some(boundary),
@@ -66,6 +73,7 @@ impl Db {
         let flushed = block.is_some();
         self.publish(self.views.load().boundary, block);
         self.head.drop_frozen_late();
+        maintenance.late_since_ms = None;
         maintenance.retired_chunks = true;
         Ok(flushed)
     }
@@ -76,13 +84,14 @@ impl Db {
         slot: u32,
         series: SeriesRef,
         times: Range<i64>,
-        buf: &mut SeriesBuf,
+        InOrderReader { buf, snapshot }: &mut InOrderReader,
         labels: &mut dyn FnMut() -> Labels,
         writer: &mut BlockWriter,
     ) -> Result<(), StepError> {
-        let snapshot = self.head.snapshot(slot, series, times.start, times.end - 1);
+        let (mint, maxt) = (times.start, times.end - 1);
+        self.head.snapshot(slot, series, (mint, maxt), snapshot);
         buf.begin();
-        let read = snapshot.read(times.start, times.end - 1, buf);
+        let read = snapshot.read(mint, maxt, buf);
         buf.end();
         read?;
         if !buf.times().is_empty() || !buf.histograms().is_empty() {

@@ -15,9 +15,9 @@ use super::stats::Counters;
 use super::{Db, Maintenance, note_databases, note_metadata};
 use crate::block::directory::{self, Found};
 use crate::block::{Block, BlockError, BlockId, BlockMeta, META_FILE};
-use crate::checkpoint::{self, CheckpointReport, Part};
+use crate::checkpoint::{self, Checkpoint, CheckpointReport};
 use crate::fs::Fs;
-use crate::head::restore::Replay;
+use crate::head::replay::Replay;
 use crate::head::{Head, HeadOptions};
 use crate::lock::{DirLock, LockError};
 use crate::manifest::{Manifest, ManifestError};
@@ -95,42 +95,48 @@ impl Db {
         };
         let head = Arc::new(Head::new(head_options, state.boundary, state.max_series_ref + 1));
         let mut names = Names::default();
-        let mut replay = Replay::behind(state.late_seq);
+        let replay = Mutex::new(Replay::behind(state.late_seq));
         let mut deletions = Deletions::new(&state.tombstones);
-        let (mut seq, mut damaged_checkpoint) = (0, None);
-        if let Some(segment) = state.checkpoint {
-            let found = read_checkpoint(&*fs, dir, segment, &mut |seq, part| match part {
-                Part::Record(record) => {
+        let mut late_records = Vec::new();
+        let found = match state.checkpoint {
+            None => CheckpointReport::default(),
+            Some(segment) => {
+                restore_checkpoint(&*fs, dir, segment, &head, &replay, &mut |record| {
                     names.take(&record);
-                    // Its late rows are in no block, unless a flush came after it and took them
-                    // together with rows of later records: then the block knows better.
-                    head.replay(seq.saturating_add(1), &record, &mut replay);
-                }
-                Part::Chunks(state) => head.restore(state, &mut replay),
-            })?;
-            seq = found.seq;
-            deletions.skip_to(seq);
-            let damaged_regions = found.damaged_frames + u64::from(found.truncated);
-            damaged_checkpoint = Some(segment).filter(|_| damaged_regions > 0);
-            report.damaged_regions += damaged_regions;
-        }
+                    late_records.push(record);
+                })?
+            }
+        };
+        deletions.skip_to(found.seq);
+        let damaged_regions = found.damaged_frames + u64::from(found.truncated);
+        report.damaged_regions += damaged_regions;
+        let damaged_checkpoint = state.checkpoint.filter(|_| damaged_regions > 0);
+        progress(replay.lock().rows);
         let segment = state.checkpoint.and_then(|segment| u32::try_from(segment).ok());
-        let from = Position { segment: SegmentIndex(segment.unwrap_or(1)), seq: seq + 1 };
+        let from = Position { segment: SegmentIndex(segment.unwrap_or(1)), seq: found.seq + 1 };
         // Where checkpoint and log are lost, records must not get numbers that the manifest calls
         // flushed: replay would skip their late rows. And a delete must get a higher one than the blocks
         // that it masks.
         let used_seq = blocks.iter().map(|b| b.meta().settled_seq()).max().unwrap_or(0);
         let used_seq = used_seq.max(state.late_seq).max(deletions.last_seq());
         let wal_options = WalOptions { mode: options.wal_mode, used_seq, ..WalOptions::new(dir) };
-        let (wal, wal_report) =
-            Wal::open(Arc::clone(&fs), wal_options, from, &mut |seq, record| {
+        let (opened, replay) = head.replaying(replay.into_inner(), |replayer| {
+            for record in late_records {
+                // Its late rows are in no block, unless a flush came after it and took them
+                // together with rows of later records: then the block knows better.
+                replayer.record(found.seq.saturating_add(1), record);
+            }
+            let opened = Wal::open(Arc::clone(&fs), wal_options, from, &mut |seq, record| {
                 names.take(&record);
-                deletions.replay(seq, &record, &head);
-                head.replay(seq, &record, &mut replay);
-                progress(replay.rows);
+                deletions.replay(seq, &record, replayer);
+                replayer.record(seq, record);
+                progress(replayer.rows());
                 Ok(())
-            })?;
-        deletions.end(&head);
+            });
+            deletions.end(replayer);
+            opened
+        });
+        let (wal, wal_report) = opened?;
         head.end_replay(&replay);
         report.damaged_regions += wal_report.damaged_regions;
         (report.replayed_rows, report.orphaned_rows) = (replay.rows, replay.orphans);
@@ -145,6 +151,8 @@ impl Db {
             manifest,
             dropped_slots: Vec::new(),
             damaged_checkpoint,
+            checkpoint_bytes: found.bytes,
+            late_since_ms: None,
             retired_chunks: true,
         };
         let compaction = Compaction::new(options.max_compacted_range_ms);
@@ -209,25 +217,36 @@ impl Names {
     }
 }
 
-/// Reads the checkpoint at `segment`; one that is missing or has no valid header goes to the
-/// quarantine, and replay begins with what the log still has.
-fn read_checkpoint(
+/// Restores the checkpoint at `segment` and hands what is left of its records to `visit`; one that
+/// is missing or has no valid header goes to the quarantine, and replay begins with what the log
+/// still has.
+fn restore_checkpoint(
     fs: &dyn Fs,
     dir: &Path,
     segment: u64,
-    visit: &mut dyn FnMut(u64, Part),
+    head: &Head,
+    replay: &Mutex<Replay>,
+    visit: &mut dyn FnMut(Record),
 ) -> io::Result<CheckpointReport> {
     let wal = dir.join("wal");
-    match checkpoint::read(fs, &wal, segment, visit) {
+    let restored = Checkpoint::open(fs, &wal, segment).and_then(|checkpoint| {
+        checkpoint.series(&|frame| head.restore(frame, replay))?;
+        checkpoint.records(|mut record| {
+            head.restore_record(&mut record, replay);
+            visit(record);
+        })?;
+        Ok(checkpoint.report())
+    });
+    match restored {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) if matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
             let (path, aside) = (checkpoint::path(&wal, segment), dir.join("quarantine"));
             fs.rename(&path, &aside.join(format!("{segment:010}.ckpt")))?;
             fs.sync_dir(&aside)?;
         }
-        read => return read,
+        restored => return restored,
     }
-    Ok(CheckpointReport { seq: 0, damaged_frames: 1, truncated: true })
+    Ok(CheckpointReport { damaged_frames: 1, truncated: true, ..CheckpointReport::default() })
 }
 
 /// Opens the live blocks; what else is found in the directory is dealt with as the table of

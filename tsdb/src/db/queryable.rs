@@ -113,7 +113,12 @@ impl Queryable for Db {
     fn select(&self, selection: &Selection) -> Result<Box<dyn SeriesSet>, ReadError> {
         let Selection { matchers, mint, maxt, interrupt, .. } = selection;
         let sources = self.sources(matchers, *mint, *maxt)?;
-        Ok(Box::new(MergedSet::new(sources, *mint, *maxt, Arc::clone(interrupt))?))
+        Ok(Box::new(MergedSet::new(
+            sources,
+            (*mint, *maxt),
+            self.options.seed,
+            Arc::clone(interrupt),
+        )?))
     }
 
     fn label_names(&self, request: &NamesRequest) -> Result<Vec<String>, ReadError> {

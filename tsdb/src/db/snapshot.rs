@@ -6,8 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use model::SeriesBuf;
-
+use super::flush::InOrderReader;
 use super::steps::{CHECKPOINT_BIG_ROWS, StepError};
 use super::{Db, Maintenance};
 use crate::block::directory;
@@ -37,7 +36,7 @@ impl Db {
         let parent = self.dir.join(SNAPSHOTS);
         let (dir, tmp) = (parent.join(name), parent.join(format!("{name}{TMP_SUFFIX}")));
         // No block goes while this is held: compaction and retention take it first.
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         let fs = &*self.fs;
         fs.create_dir(&parent)?;
         fs.sync_dir(&self.dir)?;
@@ -99,11 +98,11 @@ impl Db {
         // Rows that come in order meanwhile are above this, and not in the snapshot.
         let newest = self.head.bounds().1;
         let boundary = view.boundary.max(newest.saturating_add(1));
-        let mut buf = SeriesBuf::new();
+        let mut reader = InOrderReader::default();
         let from = view.boundary;
         let in_order =
             self.write_block(dir, BlockSource::Flush, seq, |slot, series, labels, writer| {
-                self.add_in_order(slot, series, from..boundary, &mut buf, labels, writer)
+                self.add_in_order(slot, series, from..boundary, &mut reader, labels, writer)
             })?;
         let late = self.write_late_block(dir, seq, &self.head.late_buffers())?;
         state.blocks.extend(in_order.iter().chain(&late).map(|b| b.id()));

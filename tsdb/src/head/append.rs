@@ -4,6 +4,7 @@ use model::{HistogramValue, is_stale};
 use parking_lot::RwLockUpgradableReadGuard;
 
 use super::{Head, SERIES_BYTES};
+use crate::abort::AbortOnPanic;
 use crate::append::{
     AppendBatch, AppendPolicy, AppendReport, DuplicatePolicy, MAX_REFUSALS, Refusal, ResolveLabels,
 };
@@ -108,6 +109,8 @@ impl Head {
         if report.new_label_bytes > MAX_NEW_LABEL_BYTES {
             return Err(Refusal::TooManyNewLabels { limit: MAX_NEW_LABEL_BYTES });
         }
+        // From here on: labels are parsed without it, and a panic there is answered.
+        let _abort = AbortOnPanic::new("a series was made");
         let index = self.index.upgradable_read();
         let known = if let Some((slot, series)) = index.find(&labels) {
             Known { slot, series }

@@ -49,8 +49,7 @@ impl Head {
             let number = stripe_of(slot);
             let found = guards[number].as_mut().and_then(|stripe| stripe.get_mut(slot));
             let Some(found) = found.filter(|s| s.id.0 != 0) else { continue };
-            // A row that repeats the newest one must be stored from now on.
-            found.forget_logged(what);
+            found.forget_logged(what.mint, what.maxt);
             series[number].push((slot, found.id));
         }
         let seq = enqueue();
@@ -72,12 +71,10 @@ impl Head {
     pub(super) fn apply_deletion(&self, stripe: &mut Stripe, deletion: &PendingDeletion) {
         let PendingDeletion { mint, maxt, ref series } = *deletion;
         let late = self.late_buffers();
-        let mut freed = 0_i64;
+        let mut grown = 0_i64;
         for (slot, id) in series {
             let Some(found) = stripe.get_mut(*slot).filter(|s| s.id == *id) else { continue };
-            let before = found.heap_bytes();
-            found.remove(mint, maxt, self.options.seed);
-            freed += signed(before) - signed(found.heap_bytes());
+            grown += found.remove(mint, maxt, self.options.seed);
             if found.has_late {
                 for buffer in &late {
                     buffer.remove(*id, mint, maxt);
@@ -85,23 +82,7 @@ impl Head {
             }
         }
         // Two's complement, as where it grows.
-        self.chunk_bytes.fetch_sub(freed.cast_unsigned(), Ordering::Relaxed);
-    }
-
-    /// Applies a deletion of the log in its turn among the records.
-    pub fn replay_deletion(&self, what: &Deletion) {
-        let selected = select(&self.index.read(), what);
-        for slot in selected {
-            let mut stripe = self.stripes.lock(stripe_of(slot));
-            let Some(series) = stripe.get_mut(slot) else { continue };
-            series.forget_logged(what);
-            let deletion = PendingDeletion {
-                mint: what.mint,
-                maxt: what.maxt,
-                series: vec![(slot, series.id)],
-            };
-            self.apply_deletion(&mut stripe, &deletion);
-        }
+        self.chunk_bytes.fetch_add(grown.cast_unsigned(), Ordering::Relaxed);
     }
 }
 
@@ -112,14 +93,17 @@ impl Series {
         matches!(self.logged, Logged::Nothing) && self.is_empty() && self.late_t < boundary
     }
 
-    fn forget_logged(&mut self, what: &Deletion) {
-        if what.mint <= self.logged_t && self.logged_t <= what.maxt {
+    /// A row that repeats the newest one, if that is deleted, is none from here on.
+    pub(super) fn forget_logged(&mut self, mint: i64, maxt: i64) {
+        if mint <= self.logged_t && self.logged_t <= maxt {
             self.logged = Logged::Nothing;
         }
     }
 
-    /// Removes the in-order samples in `[mint, maxt]`. A chunk that is cut is encoded anew.
-    fn remove(&mut self, mint: i64, maxt: i64, seed: u64) {
+    /// Removes the in-order samples in `[mint, maxt]`; returns by how much memory grew. A chunk that is
+    /// cut is encoded anew.
+    pub(super) fn remove(&mut self, mint: i64, maxt: i64, seed: u64) -> i64 {
+        let before = signed(self.heap_bytes());
         let overlaps = |first: i64, last: i64| first <= maxt && mint <= last;
         if self.open.count() > 0 && overlaps(self.open.mint(), self.open.maxt()) {
             self.cut(seed);
@@ -138,6 +122,7 @@ impl Series {
                 .collect();
         }
         self.histograms.retain(|(t, _)| *t < mint || maxt < *t);
+        signed(self.heap_bytes()) - before
     }
 }
 

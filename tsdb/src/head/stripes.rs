@@ -8,13 +8,14 @@ use std::collections::VecDeque;
 use model::HistogramValue;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::abort::Held;
 use crate::head::delete::PendingDeletion;
 use crate::head::series::Series;
 
 /// Number of stripes.
 pub const STRIPES: usize = 16;
 /// Neighbouring slots in one stripe.
-const RUN: u32 = 64;
+pub const RUN: u32 = 64;
 
 /// Which stripe holds a slot.
 pub const fn stripe_of(slot: u32) -> usize {
@@ -98,18 +99,21 @@ pub struct Stripes {
     locks: [Mutex<Stripe>; STRIPES],
 }
 
+/// A locked stripe.
+pub type Locked<'a> = Held<MutexGuard<'a, Stripe>>;
+
 /// Locked stripes, by number; the others are `None`.
-pub type Guards<'a> = [Option<MutexGuard<'a, Stripe>>; STRIPES];
+pub type Guards<'a> = [Option<Locked<'a>>; STRIPES];
 
 impl Stripes {
     /// Locks one stripe.
-    pub fn lock(&self, number: usize) -> MutexGuard<'_, Stripe> {
-        self.locks[number].lock()
+    pub fn lock(&self, number: usize) -> Locked<'_> {
+        Held::new(self.locks[number].lock())
     }
 
     /// Locks the stripes in `mask` (bit n stands for stripe n), ascending.
     pub fn lock_mask(&self, mask: u16) -> Guards<'_> {
-        std::array::from_fn(|n| (mask >> n & 1 == 1).then(|| self.locks[n].lock()))
+        std::array::from_fn(|n| (mask >> n & 1 == 1).then(|| self.lock(n)))
     }
 
     /// Locks all stripes, ascending.

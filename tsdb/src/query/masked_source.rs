@@ -1,5 +1,6 @@
 //! A block of which something is deleted, as a source.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,6 +8,7 @@ use model::{Estimate, Labels, Matcher, ReadError, SeriesBuf};
 
 use super::Source;
 use super::block_source::BlockSource;
+use super::coded::Coded;
 use crate::block::Block;
 use crate::tombstones::Mask;
 use crate::tombstones::mask::is_inside;
@@ -76,6 +78,14 @@ impl Source for MaskedSource {
 
     fn labels(&self, i: usize) -> Result<Labels, ReadError> {
         self.source.labels(i)
+    }
+
+    fn coded(
+        &self,
+        range: Range<usize>,
+        visit: &mut dyn FnMut(Coded<'_>) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        self.source.coded(range, visit)
     }
 
     fn bounds(&self) -> (i64, i64) {
