@@ -123,6 +123,8 @@ const fn at(mut route: Route, door: Door) -> Route {
     route
 }
 
+pub(crate) use params::format_rfc3339;
+
 use admin_tsdb::Action;
 use prom_status::{Empty, Page};
 

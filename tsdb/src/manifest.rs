@@ -288,6 +288,20 @@ impl Manifest {
         manifest.rewrite(state)
     }
 
+    /// What the manifest in `dir` says, and whether every byte of it is as it was written; changes nothing.
+    ///
+    /// # Errors
+    /// [`ManifestError`].
+    pub fn inspect(fs: &dyn Fs, dir: &Path) -> Result<(State, bool), ManifestError> {
+        let path = dir.join(FILE_NAME);
+        let bytes = fs.read(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => ManifestError::Missing { path: path.clone() },
+            _ => ManifestError::Io { path: path.clone(), source },
+        })?;
+        let read = read(&path, &bytes)?;
+        Ok((read.state, read.is_whole && read.num_copies == 2 * read.num_records))
+    }
+
     /// What it says.
     pub const fn state(&self) -> &State {
         &self.state
@@ -365,6 +379,8 @@ fn record(number: u64, edit: &Edit) -> Vec<u8> {
 struct Read {
     state: State,
     num_records: u64,
+    /// Each record stands twice.
+    num_copies: u64,
     /// Whether every byte was a valid record.
     is_whole: bool,
 }
@@ -401,6 +417,7 @@ fn read(path: &Path, bytes: &[u8]) -> Result<Read, ManifestError> {
             }
             continue;
         };
+        read.num_copies += 1;
         let mut r = Reader::new(payload);
         match r.u64() {
             Some(number) if number == read.num_records + 1 => {

@@ -14,3 +14,4 @@ mod peer;
 mod process;
 mod prom_api;
 mod remote_write;
+mod tools;

@@ -138,7 +138,11 @@ impl Db {
         });
         let (wal, wal_report) = opened?;
         head.end_replay(&replay);
-        report.damaged_regions += wal_report.damaged_regions;
+        report.damaged_regions +=
+            wal_report.damaged_regions + u64::from(wal_report.lost_records > 0);
+        let last_seq = wal_report.last_seq.max(found.seq);
+        let lost = checkpoint::is_one_lost(&*fs, &dir.join("wal"), state.checkpoint, last_seq)?;
+        report.damaged_regions += u64::from(lost);
         (report.replayed_rows, report.orphaned_rows) = (replay.rows, replay.orphans);
 
         let mut view = deletions.view(state.boundary, blocks, &mut |block, why| {
