@@ -88,7 +88,7 @@ impl Opener {
             "database opened"
         );
         for block in &report.damaged_blocks {
-            tracing::error!(%dir, block, "damaged block moved to quarantine");
+            tracing::error!(%dir, block, "samples of a block are missing from answers");
         }
         if report.damaged_regions > 0 || report.orphaned_rows > 0 {
             tracing::error!(

@@ -36,7 +36,6 @@ use crate::wal::{Wal, WalError, WalMode};
 use compaction::Compaction;
 use stats::Counters;
 
-pub use compaction::Quarantined;
 pub use delete::{DeleteError, DeleteReport};
 pub use open::{OpenError, OpenReport};
 pub use snapshot::SNAPSHOTS;

@@ -19,6 +19,7 @@ pub mod lock;
 pub mod manifest;
 pub mod options;
 pub mod postings;
+pub mod quarantine;
 pub mod query;
 pub mod retention;
 pub mod tombstones;

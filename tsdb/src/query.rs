@@ -50,11 +50,23 @@ pub trait Source: Send + Sync {
     /// [`ReadError`].
     fn read(&self, i: usize, mint: i64, maxt: i64, buf: &mut SeriesBuf) -> Result<(), ReadError>;
 
+    /// Late samples of all series together at most, whatever their time.
+    fn num_late(&self) -> u64 {
+        0
+    }
+
     /// Whether [`Source::late`] may give anything.
     fn may_be_late(&self, mint: i64, maxt: i64) -> bool {
         let _ = (mint, maxt);
         false
     }
+
+    /// Whether series `i` has a sample in `[mint, maxt]`, late ones apart, as far as that can be told
+    /// without decoding any: `None` where it cannot.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn has_samples(&self, i: usize, mint: i64, maxt: i64) -> Result<Option<bool>, ReadError>;
 
     /// Late samples of series `i` in `[mint, maxt]` that beat every source; in time order.
     fn late(&self, i: usize, mint: i64, maxt: i64) -> Vec<(i64, crate::head::late::LateValue)> {
@@ -62,11 +74,28 @@ pub trait Source: Send + Sync {
         Vec::new()
     }
 
-    /// What reading everything costs at most.
+    /// What reading each `step`-th series costs at most.
     ///
     /// # Errors
     /// [`ReadError`].
-    fn estimate(&self, mint: i64, maxt: i64) -> Result<Estimate, ReadError>;
+    fn estimate(&self, step: usize, mint: i64, maxt: i64) -> Result<Estimate, ReadError>;
+}
+
+/// What the bounds of chunks say: a chunk that begins or ends in `[mint, maxt]` has a sample there,
+/// one that reaches over it may have none.
+pub fn any_inside(
+    chunks: impl IntoIterator<Item = (i64, i64)>,
+    mint: i64,
+    maxt: i64,
+) -> Option<bool> {
+    let mut known = true;
+    for (first, last) in chunks {
+        if (mint..=maxt).contains(&first) || (mint..=maxt).contains(&last) {
+            return Some(true);
+        }
+        known &= first > maxt || last < mint;
+    }
+    known.then_some(false)
 }
 
 /// A shared source.

@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::block::{Block, BlockId};
+use crate::quarantine::Quarantined;
 use crate::tombstones::{Mask, Masks, Tombstone};
 
 /// The published state. A query holds it while it runs.
@@ -15,6 +16,8 @@ pub struct View {
     pub boundary: i64,
     /// The live blocks.
     pub blocks: Vec<Arc<Block>>,
+    /// Blocks that should be among them.
+    pub missing: Arc<[Quarantined]>,
     /// The tombstones that mask anything in them, ascending.
     pub tombstones: Vec<Arc<Tombstone>>,
     /// What they mask.
@@ -33,6 +36,7 @@ impl View {
         Self {
             boundary,
             blocks,
+            missing: Arc::clone(&self.missing),
             tombstones: self.tombstones.clone(),
             masks,
             keeps_tombstones: self.keeps_tombstones,

@@ -140,7 +140,7 @@ impl WalOptions {
         let random = RandomState::new().hash_one(0_u8).to_le_bytes();
         Self {
             dir: data_dir.join("wal"),
-            quarantine: data_dir.join("quarantine"),
+            quarantine: data_dir.join(crate::quarantine::DIR),
             mode: WalMode::EveryWrite,
             segment_bytes: 128 << 20,
             max_pending_bytes: 64 << 20,

@@ -244,6 +244,8 @@ fn read(db: &Db, matchers: Vec<Matcher>, mint: i64, maxt: i64) -> Model {
         let labels = set.labels(i).unwrap();
         assert!(last.as_ref() < Some(&labels), "sorted, each once");
         set.read(i, &mut buf).unwrap();
+        let is_empty = buf.times().is_empty() && buf.histograms().is_empty();
+        assert_eq!(set.has_samples(i).unwrap(), !is_empty, "{labels} in {mint}..={maxt}");
         assert!(buf.times().is_sorted() && buf.histograms().is_sorted_by_key(|(t, _)| *t));
         let floats = buf.times().iter().zip(buf.values());
         let mut samples: BTreeMap<i64, Value> =

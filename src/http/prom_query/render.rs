@@ -1,5 +1,6 @@
 //! From a value to the JSON of the API.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use model::{FloatHistogram, Labels};
@@ -27,8 +28,10 @@ impl Notes {
     /// What storage and the evaluation of `query` had to say.
     pub(super) fn of(query: &str, result: &QueryResult) -> Self {
         let (warnings, infos) = result.annotations.render(query);
-        let warnings = result.storage_warnings.iter().cloned().chain(warnings).collect();
-        Self { warnings, infos }
+        // Every selector of the query says the same about the same block.
+        let mut seen = BTreeSet::new();
+        let storage = result.storage_warnings.iter().filter(|text| seen.insert(*text)).cloned();
+        Self { warnings: storage.chain(warnings).collect(), infos }
     }
 
     /// Adds a warning of the API.

@@ -4,6 +4,7 @@
 mod admin_api;
 mod answers;
 mod configs;
+mod damage;
 mod framing;
 mod histograms;
 mod influx;

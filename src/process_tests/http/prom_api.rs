@@ -291,3 +291,43 @@ fn the_version_is_the_same_in_both_places() {
     let version = server.get("/version").json();
     assert_eq!(version, server.get("/api/v1/status/buildinfo").json()["data"]);
 }
+
+#[test]
+fn series_are_listed_by_the_times_of_their_samples_in_head_and_blocks() {
+    let mut server = Server::start(&[]);
+    // In order, with a gap that a chunk spans; late; and a histogram-free series of one sample.
+    let lines = "m,s=gap f=1 10000000000\nm,s=gap f=2 90000000000\nm,s=one f=1 50000000000\n\
+                 m,s=late f=1 95000000000\nm,s=late f=1 20000000000";
+    assert_eq!(server.post("/write?db=x", &[], lines.as_bytes()).status, 204);
+    for place in ["head", "block"] {
+        for (start, end, want) in [
+            ("0", "9.999", &[][..]),
+            ("0", "10", &["gap"]),
+            ("11", "30", &["late"]),
+            ("11", "19", &[]),
+            ("30", "60", &["one"]),
+            ("51", "89", &[]),
+            ("90", "94", &["gap"]),
+            ("95", "1e6", &["late"]),
+            ("0", "1e6", &["gap", "late", "one"]),
+            ("96", "1e6", &[]),
+        ] {
+            let target = format!("/api/v1/series?match[]=m_f&start={start}&end={end}");
+            let found = server.get(&target).json();
+            let names: Vec<&str> = found["data"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|labels| labels["s"].as_str().unwrap())
+                .collect();
+            assert_eq!(names, want, "{place}: {target}");
+        }
+        // Names are listed by block and head as wholes.
+        let (inside, after) = ("start=11&end=19", "start=200&end=300");
+        let values = |range| server.get(&format!("/api/v1/label/s/values?{range}")).json();
+        assert_eq!(values(inside)["data"], json!(["gap", "late", "one"]), "{place}");
+        assert_eq!(values(after)["data"], json!([]), "{place}");
+        assert_eq!(server.get(&format!("/api/v1/labels?{after}")).json()["data"], json!([]));
+        server = server.restart(&[]);
+    }
+}

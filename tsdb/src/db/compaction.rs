@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use model::{Account, Interrupt, Interrupted, ReadError};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
 use super::Db;
 use super::stats::Counter;
@@ -17,6 +17,7 @@ use super::steps::StepError;
 use crate::block::{Block, BlockError, BlockId, directory};
 use crate::compact::write::{self, Job};
 use crate::compact::{Candidate, Plan, Rules, plan};
+use crate::quarantine::{self, Quarantined};
 use crate::retention;
 
 /// Memory of an input while it is read: pages, columns and samples of one series.
@@ -33,7 +34,6 @@ pub(super) struct Compaction {
     pub(super) state: Mutex<State>,
     stopped: AtomicBool,
     max_range_ms: AtomicI64,
-    quarantined: RwLock<Vec<Quarantined>>,
 }
 
 impl Compaction {
@@ -42,7 +42,6 @@ impl Compaction {
             state: Mutex::default(),
             stopped: AtomicBool::new(false),
             max_range_ms: AtomicI64::new(max_range_ms),
-            quarantined: RwLock::default(),
         }
     }
 }
@@ -63,19 +62,6 @@ impl State {
         let pause = (FIRST_PAUSE_MS << doublings).min(MAX_PAUSE_MS);
         self.failures > 0 && now_ms.checked_sub(self.failed_at_ms).is_some_and(|t| t < pause)
     }
-}
-
-/// A block that was found damaged; its samples are missing from answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quarantined {
-    /// Its id, and the name of its directory in `quarantine/`.
-    pub id: BlockId,
-    /// First time of its samples, ms.
-    pub mint: i64,
-    /// Last time of its samples, ms, inclusive.
-    pub maxt: i64,
-    /// What is wrong with it.
-    pub why: String,
 }
 
 /// Ends a compaction when the database is closed.
@@ -126,9 +112,9 @@ impl Db {
         self.compaction.max_range_ms.store(ms, Ordering::Relaxed);
     }
 
-    /// Blocks that were found damaged since the start.
-    pub fn quarantined_blocks(&self) -> Vec<Quarantined> {
-        self.compaction.quarantined.read().clone()
+    /// Blocks whose samples are missing from answers, because they are damaged or gone.
+    pub fn quarantined_blocks(&self) -> Arc<[Quarantined]> {
+        Arc::clone(&self.views.load().missing)
     }
 
     /// Drops blocks that end before `min_time_ms`, but for those that beat a block that stays.
@@ -159,7 +145,7 @@ impl Db {
         let mut maintenance = self.maintenance();
         let gone = choose(&self.candidates());
         if !gone.is_empty() {
-            self.replace_blocks(&mut maintenance, &[], &gone)?;
+            self.replace_blocks(&mut maintenance, &[], &gone, None)?;
             counter.add(1);
         }
         for id in &gone {
@@ -254,7 +240,7 @@ impl Db {
         let view = self.views.load();
         let is_live = |id: &BlockId| view.blocks.iter().any(|b| b.id() == *id);
         let published = if self.may_compact() && inputs.iter().all(is_live) {
-            self.replace_blocks(&mut maintenance, outputs, inputs).map(|()| true)
+            self.replace_blocks(&mut maintenance, outputs, inputs, None).map(|()| true)
         } else {
             Ok(false)
         };
@@ -325,10 +311,10 @@ impl Db {
             return Ok(());
         }
         tracing::error!(block = %id, %why, "damaged block moved to quarantine");
-        self.replace_blocks(&mut maintenance, &[], &[id])?;
+        // Moved first: a crash in between must not leave a block that looks superfluous. Who reads it
+        // has its files open.
+        directory::quarantine(&*self.fs, &self.dir, id, &self.dir.join(quarantine::DIR))?;
         let (mint, maxt) = (block.meta().mint, block.meta().maxt);
-        let entry = Quarantined { id, mint, maxt, why: why.to_string() };
-        self.compaction.quarantined.write().push(entry);
-        Ok(directory::quarantine(&*self.fs, &self.dir, id, &self.dir.join("quarantine"))?)
+        self.replace_blocks(&mut maintenance, &[], &[id], Some(Quarantined { id, mint, maxt }))
     }
 }

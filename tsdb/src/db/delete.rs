@@ -286,6 +286,7 @@ impl Deletions {
             }
         }
         let tombstones = self.all;
-        Ok(View { boundary, blocks: readable, tombstones, masks, keeps_tombstones: false })
+        let missing = Arc::default();
+        Ok(View { boundary, blocks: readable, missing, tombstones, masks, keeps_tombstones: false })
     }
 }

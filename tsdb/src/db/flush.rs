@@ -13,6 +13,7 @@ use crate::block::{Block, BlockId, BlockMeta, BlockSource, BlockWriter};
 use crate::head::late::{LateBuffer, LateValue};
 use crate::head::read::{SeriesSnapshot, read_late};
 use crate::manifest::Edit;
+use crate::quarantine::Quarantined;
 use crate::tombstones::Mask;
 use crate::wal::WalMode;
 use crate::wal::record::SeriesRef;
@@ -190,12 +191,13 @@ impl Db {
     }
 
     /// Puts `add` in the place of `remove` in the manifest and in the view; the directories of
-    /// `remove` may then go.
+    /// `remove` may then go. From then on answers say that the samples of `lost` are missing.
     pub(super) fn replace_blocks(
         &self,
         maintenance: &mut Maintenance,
         add: &[Arc<Block>],
         remove: &[BlockId],
+        lost: Option<Quarantined>,
     ) -> Result<(), StepError> {
         let view = self.views.load();
         let stay = view.blocks.iter().filter(|b| !remove.contains(&b.id()));
@@ -215,6 +217,7 @@ impl Db {
             remove_tombstones,
             ..self.edit()
         })?;
+        next.missing = view.missing.iter().cloned().chain(lost).collect();
         self.views.publish(next);
         Ok(())
     }

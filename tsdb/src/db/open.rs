@@ -20,8 +20,9 @@ use crate::fs::Fs;
 use crate::head::replay::Replay;
 use crate::head::{Head, HeadOptions};
 use crate::lock::{DirLock, LockError};
-use crate::manifest::{Manifest, ManifestError};
+use crate::manifest::{Edit, Manifest, ManifestError};
 use crate::options::DbOptions;
+use crate::quarantine::{self, Quarantined};
 use crate::view::Views;
 use crate::wal::record::Record;
 use crate::wal::{Position, SegmentIndex, Wal, WalError, WalOptions};
@@ -82,11 +83,17 @@ impl Db {
         make_directories(&*fs, dir)
             .map_err(|source| OpenError::Directory { dir: dir.to_owned(), source })?;
         let lock = DirLock::acquire(&*fs, dir)?;
-        let manifest = Manifest::open(Arc::clone(&fs), dir)?;
+        let mut manifest = Manifest::open(Arc::clone(&fs), dir)?;
         let state = manifest.state().clone();
         let mut report = OpenReport::default();
 
-        let blocks = open_blocks(&*fs, dir, &state.blocks, &mut report)?;
+        let mut lost = Lost::default();
+        let blocks = open_blocks(&*fs, dir, &state.blocks, &mut lost, &mut report)?;
+        // The quarantine, which is durable, says what is missing from here on.
+        if !lost.moved.is_empty() {
+            let remove = std::mem::take(&mut lost.moved);
+            manifest.append(&Edit { remove, ..Edit::default() })?;
+        }
         let head_options = HeadOptions {
             block_range_ms: options.block_range_ms,
             max_series: options.max_series,
@@ -114,11 +121,7 @@ impl Db {
         progress(replay.lock().rows);
         let segment = state.checkpoint.and_then(|segment| u32::try_from(segment).ok());
         let from = Position { segment: SegmentIndex(segment.unwrap_or(1)), seq: found.seq + 1 };
-        // Where checkpoint and log are lost, records must not get numbers that the manifest calls
-        // flushed: replay would skip their late rows. And a delete must get a higher one than the blocks
-        // that it masks.
-        let used_seq = blocks.iter().map(|b| b.meta().settled_seq()).max().unwrap_or(0);
-        let used_seq = used_seq.max(state.late_seq).max(deletions.last_seq());
+        let used_seq = used_seq(&blocks, state.late_seq, deletions.last_seq());
         let wal_options = WalOptions { mode: options.wal_mode, used_seq, ..WalOptions::new(dir) };
         let (opened, replay) = head.replaying(replay.into_inner(), |replayer| {
             for record in late_records {
@@ -141,15 +144,19 @@ impl Db {
         report.damaged_regions +=
             wal_report.damaged_regions + u64::from(wal_report.lost_records > 0);
         let last_seq = wal_report.last_seq.max(found.seq);
-        let lost = checkpoint::is_one_lost(&*fs, &dir.join("wal"), state.checkpoint, last_seq)?;
-        report.damaged_regions += u64::from(lost);
+        let is_cut = checkpoint::is_one_lost(&*fs, &dir.join("wal"), state.checkpoint, last_seq)?;
+        report.damaged_regions += u64::from(is_cut);
         (report.replayed_rows, report.orphaned_rows) = (replay.rows, replay.orphans);
 
         let mut view = deletions.view(state.boundary, blocks, &mut |block, why| {
-            leave_out(&*fs, dir, block.id(), &why, &mut report)
+            lost.leave_out(&*fs, dir, block.id(), &why, &mut report)
         })?;
+        if !lost.moved.is_empty() {
+            manifest.append(&Edit { remove: lost.moved, ..Edit::default() })?;
+        }
         report.blocks = view.blocks.len();
-        view.keeps_tombstones = !report.damaged_blocks.is_empty();
+        view.keeps_tombstones = !lost.left_out.is_empty();
+        view.missing = quarantine::list(&*fs, dir)?.into_iter().chain(lost.left_out).collect();
         view.drop_idle_tombstones();
         let maintenance = Maintenance {
             manifest,
@@ -182,6 +189,13 @@ impl Db {
     }
 }
 
+/// Where checkpoint and log are lost, records must not get numbers that the manifest calls flushed:
+/// replay would skip their late rows. And a delete must get a higher one than the blocks that it masks.
+fn used_seq(blocks: &[Arc<Block>], late_seq: u64, deleted_seq: u64) -> u64 {
+    let settled = blocks.iter().map(|b| b.meta().settled_seq()).max().unwrap_or(0);
+    settled.max(late_seq).max(deleted_seq)
+}
+
 /// Metadata and databases as records name them.
 #[derive(Debug, Default)]
 struct Names {
@@ -202,7 +216,7 @@ fn make_directories(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
         fs.create_dir(dir)?;
         dir.parent().map_or(Ok(()), |parent| fs.sync_dir(parent))?;
     }
-    for sub in ["wal", "quarantine"] {
+    for sub in ["wal", quarantine::DIR] {
         fs.create_dir(&dir.join(sub))?;
     }
     // An earlier start may have ended between making it and this. Who may not read the directory
@@ -244,7 +258,7 @@ fn restore_checkpoint(
     match restored {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) if matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
-            let (path, aside) = (checkpoint::path(&wal, segment), dir.join("quarantine"));
+            let (path, aside) = (checkpoint::path(&wal, segment), dir.join(quarantine::DIR));
             fs.rename(&path, &aside.join(format!("{segment:010}.ckpt")))?;
             fs.sync_dir(&aside)?;
         }
@@ -253,23 +267,60 @@ fn restore_checkpoint(
     Ok(CheckpointReport { damaged_frames: 1, truncated: true, ..CheckpointReport::default() })
 }
 
+/// Live blocks that are not opened.
+#[derive(Default)]
+struct Lost {
+    /// They are in quarantine.
+    moved: Vec<BlockId>,
+    /// They stay where they are, for a later attempt or a later version.
+    left_out: Vec<Quarantined>,
+}
+
+impl Lost {
+    /// Does without a live block; a damaged one goes to the quarantine.
+    fn leave_out(
+        &mut self,
+        fs: &dyn Fs,
+        dir: &Path,
+        id: BlockId,
+        why: &BlockError,
+        report: &mut OpenReport,
+    ) -> io::Result<()> {
+        let what = if matches!(why, BlockError::Corrupt { .. }) {
+            directory::quarantine(fs, dir, id, &dir.join(quarantine::DIR))?;
+            self.moved.push(id);
+            "in quarantine"
+        } else {
+            self.left_out.push(Quarantined::new(fs, &dir.join(id.to_string()), id));
+            "left out"
+        };
+        report.damaged_blocks.push(format!("block {id} is {what}: {why}"));
+        Ok(())
+    }
+}
+
 /// Opens the live blocks; what else is found in the directory is dealt with as the table of
 /// [`directory`] says.
 fn open_blocks(
     fs: &dyn Fs,
     dir: &Path,
     live: &BTreeSet<BlockId>,
+    lost: &mut Lost,
     report: &mut OpenReport,
 ) -> io::Result<Vec<Arc<Block>>> {
-    let aside = dir.join("quarantine");
+    let aside = dir.join(quarantine::DIR);
     let (mut blocks, mut not_live) = (Vec::new(), Vec::new());
     for found in directory::compare(&fs.read_dir(dir)?, live) {
         match found {
             Found::Live(id) => match Block::open(fs, &dir.join(id.to_string())) {
                 Ok(block) => blocks.push(block),
-                Err(why) => leave_out(fs, dir, id, &why, report)?,
+                Err(why) => lost.leave_out(fs, dir, id, &why, report)?,
             },
-            Found::Missing(id) => report.damaged_blocks.push(format!("block {id} is missing")),
+            Found::Missing(id) => {
+                directory::note_missing(fs, id, &aside)?;
+                lost.moved.push(id);
+                report.damaged_blocks.push(format!("block {id} is missing"));
+            }
             Found::NotLive(id) => not_live.push(id),
             Found::Rest(name) => directory::remove(fs, dir, &name)?,
             Found::Foreign(_) => {}
@@ -281,28 +332,10 @@ fn open_blocks(
         if all_well && is_superfluous(fs, dir, id, &blocks) {
             directory::delete(fs, dir, id)?;
         } else {
-            directory::quarantine(fs, dir, id, &aside)?;
+            directory::set_aside(fs, dir, id, &aside)?;
         }
     }
     Ok(blocks)
-}
-
-/// Does without a live block; a damaged one goes to the quarantine.
-fn leave_out(
-    fs: &dyn Fs,
-    dir: &Path,
-    id: BlockId,
-    why: &BlockError,
-    report: &mut OpenReport,
-) -> io::Result<()> {
-    let what = if matches!(why, BlockError::Corrupt { .. }) {
-        directory::quarantine(fs, dir, id, &dir.join("quarantine"))?;
-        "in quarantine"
-    } else {
-        "left out"
-    };
-    report.damaged_blocks.push(format!("block {id} is {what}: {why}"));
-    Ok(())
 }
 
 /// Whether all samples of the block `id`, which is not live, are in live ones: a compaction was

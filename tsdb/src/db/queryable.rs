@@ -11,6 +11,7 @@ use super::Db;
 use crate::block::{Block, BlockError};
 use crate::head::select::HeadPostings;
 use crate::postings::resolve;
+use crate::quarantine;
 use crate::query::SharedSource;
 use crate::query::block_source::BlockSource;
 use crate::query::head_source::HeadSource;
@@ -19,16 +20,18 @@ use crate::query::set::MergedSet;
 use crate::view::View;
 
 impl Db {
+    /// What has the series, and what should have and is missing.
     fn sources(
         &self,
         matchers: &[Matcher],
         mint: i64,
         maxt: i64,
-    ) -> Result<Vec<SharedSource>, ReadError> {
+    ) -> Result<(Vec<SharedSource>, Vec<String>), ReadError> {
         // The late buffers first: if one is flushed and dropped in between, the view that is
         // loaded after it has the block.
         let late = self.head.late_buffers();
         let view: Arc<View> = self.views.load();
+        let warnings = quarantine::warnings(&view.missing, mint, maxt);
         let mut sources: Vec<SharedSource> = Vec::new();
         for block in &view.blocks {
             if !block.meta().overlaps(mint, maxt) {
@@ -48,7 +51,7 @@ impl Db {
             let source = HeadSource::select(&self.head, matchers, boundary, late, view);
             sources.push(Arc::new(source));
         }
-        Ok(sources)
+        Ok((sources, warnings))
     }
 
     fn names(
@@ -112,13 +115,14 @@ fn never<T>(result: Result<T, Infallible>) -> T {
 impl Queryable for Db {
     fn select(&self, selection: &Selection) -> Result<Box<dyn SeriesSet>, ReadError> {
         let Selection { matchers, mint, maxt, interrupt, .. } = selection;
-        let sources = self.sources(matchers, *mint, *maxt)?;
-        Ok(Box::new(MergedSet::new(
-            sources,
-            (*mint, *maxt),
-            self.options.seed,
-            Arc::clone(interrupt),
-        )?))
+        let (sources, warnings) = self.sources(matchers, *mint, *maxt)?;
+        let (bounds, seed) = ((*mint, *maxt), self.options.seed);
+        let set = MergedSet::new(sources, bounds, seed, Arc::clone(interrupt))?;
+        Ok(Box::new(set.with_warnings(warnings)))
+    }
+
+    fn warnings(&self, mint: i64, maxt: i64) -> Vec<String> {
+        quarantine::warnings(&self.views.load().missing, mint, maxt)
     }
 
     fn label_names(&self, request: &NamesRequest) -> Result<Vec<String>, ReadError> {

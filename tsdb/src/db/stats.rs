@@ -60,6 +60,8 @@ pub struct DbStats {
     pub late_samples: u64,
     /// Bytes of memory of the head, nearly.
     pub head_bytes: u64,
+    /// Whether new series are refused for want of memory.
+    pub refuses_series: bool,
     /// Bytes of the log.
     pub wal_bytes: u64,
     /// Sequence number of the newest record.
@@ -100,7 +102,7 @@ pub struct DbStats {
     pub size_retentions: u64,
     /// Series that left the head since the start.
     pub series_removed: u64,
-    /// Blocks that were found damaged and moved to quarantine since the start.
+    /// Blocks whose samples are missing from answers.
     pub quarantined_blocks: u64,
     /// Samples deleted since the start.
     pub deleted_samples: u64,
@@ -148,6 +150,7 @@ impl Db {
             samples_applied: self.head.samples_applied(),
             late_samples: self.head.late_buffers().iter().map(|b| b.num_rows()).sum(),
             head_bytes: self.head.heap_bytes(),
+            refuses_series: self.head.refused_series(),
             wal_bytes: self.wal.size_bytes(),
             wal_last_seq: self.wal.last_seq(),
             num_blocks: view.blocks.len() as u64,
@@ -168,7 +171,7 @@ impl Db {
             time_retentions: counters.time_retentions.get(),
             size_retentions: counters.size_retentions.get(),
             series_removed: counters.series_removed.get(),
-            quarantined_blocks: self.quarantined_blocks().len() as u64,
+            quarantined_blocks: view.missing.len() as u64,
             deleted_samples: counters.deleted_samples.get(),
             num_tombstones: view.tombstones.len() as u64,
         }

@@ -131,7 +131,15 @@ impl Source for MaskedSource {
         Ok(())
     }
 
-    fn estimate(&self, mint: i64, maxt: i64) -> Result<Estimate, ReadError> {
-        self.source.estimate(mint, maxt)
+    fn has_samples(&self, i: usize, mint: i64, maxt: i64) -> Result<Option<bool>, ReadError> {
+        if self.mask.ranges(self.source.series(i), mint, maxt).is_empty() {
+            self.source.has_samples(i, mint, maxt)
+        } else {
+            Ok(None)
+        }
+    }
+
+    fn estimate(&self, step: usize, mint: i64, maxt: i64) -> Result<Estimate, ReadError> {
+        self.source.estimate(step, mint, maxt)
     }
 }

@@ -54,6 +54,7 @@ pub fn repair(fs: &Arc<dyn Fs>, dir: &Path) -> Result<(Report, Vec<String>), Rep
     let mut bad = Vec::new();
     for id in &report.bad_blocks {
         if missing(id)? {
+            directory::note_missing(&**fs, *id, &aside)?;
             done.push(format!("block {id} is missing and no longer named"));
         } else {
             directory::quarantine(&**fs, dir, *id, &aside)?;
