@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::{
-    CounterResetHint, FloatHistogram, HistogramValue, IntHistogram, Labels, MatchOp, Matcher,
-    Queryable, Selection, SeriesBuf, Span,
+    CounterResetHint, FloatHistogram, HistogramValue, IntHistogram, Interrupt, Labels, MatchOp,
+    Matcher, NeverInterrupted, Queryable, Selection, SeriesBuf, Span,
 };
 use proptest::prelude::*;
 use tsdb::append::{AppendBatch, AppendPolicy, DuplicatePolicy, MAX_REFUSALS};
 use tsdb::fs::std::StdFs;
+use tsdb::tombstones::Deletion;
 use tsdb::{Db, DbOptions};
 
 /// A sample's value; floats by their bits.
@@ -79,6 +80,9 @@ enum Op {
     Crash,
     Close,
     Read(i64, i64),
+    /// Of the metric, on the host or on all.
+    Delete(u8, Option<u8>, i64, i64),
+    Clean,
 }
 
 fn float() -> impl Strategy<Value = u64> {
@@ -159,6 +163,15 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Crash),
         1 => Just(Op::Close),
         2 => (time(), 0..10 * HOUR).prop_map(|(t, d)| Op::Read(t, t + d)),
+        3 => (0..3_u8, proptest::option::of(0..3_u8), time(), 0..10 * HOUR, 0..6_u8).prop_map(
+            |(m, h, t, d, ends)| match ends {
+                0 => Op::Delete(m, h, i64::MIN, i64::MAX),
+                1 => Op::Delete(m, h, t, i64::MAX),
+                2 => Op::Delete(m, h, t, t),
+                _ => Op::Delete(m, h, t, t + d),
+            }
+        ),
+        1 => Just(Op::Clean),
     ]
 }
 
@@ -200,6 +213,33 @@ fn append(db: &Db, model: &mut Model, rows: &[(u8, i64, Value)], overwrite: bool
             samples.insert(t, v.stale_alike());
         }
     }
+}
+
+fn delete(db: &Db, model: &mut Model, metric: u8, host: Option<u8>, mint: i64, maxt: i64) {
+    let (name, host) = (format!("m{metric}"), host.map(|h| format!("h{h}")));
+    let mut matchers = vec![Matcher::equal("__name__", &name)];
+    if let Some(host) = &host {
+        matchers.push(Matcher::new(MatchOp::Re, "host", &format!("{host}|{host}")).unwrap());
+    }
+    let what = Deletion { selectors: vec![matchers.clone(), matchers], mint, maxt };
+    let (mut series, mut samples) = (0, 0);
+    for (labels, found) in model {
+        if labels.metric_name() == name && host.as_ref().is_none_or(|h| labels.get("host") == h) {
+            let before = found.len();
+            found.retain(|t, _| *t < mint || maxt < *t);
+            series += u64::from(found.len() < before);
+            samples += (before - found.len()) as u64;
+        }
+    }
+    let report = db.count_deletable(&what, 9, &never()).unwrap();
+    assert_eq!((report.series, report.samples), (series, samples));
+    assert_eq!(db.delete(&what, 9, &never()).unwrap(), report);
+    let left = db.count_deletable(&what, 9, &never()).unwrap();
+    assert_eq!((left.series, left.samples), (0, 0));
+}
+
+fn never() -> Arc<dyn Interrupt> {
+    Arc::new(NeverInterrupted)
 }
 
 fn read(db: &Db, matchers: Vec<Matcher>, mint: i64, maxt: i64) -> Model {
@@ -271,6 +311,13 @@ proptest! {
                     db.close().unwrap();
                     drop(db);
                     db = open(dir.path());
+                }
+                Op::Delete(metric, host, mint, maxt) => {
+                    delete(&db, &mut model, metric, host, mint, maxt);
+                }
+                Op::Clean => {
+                    db.clean_tombstones().unwrap();
+                    prop_assert!(db.tombstones().is_empty());
                 }
                 Op::Read(mint, maxt) => {
                     prop_assert_eq!(read(&db, vec![], mint, maxt), clip(&model, |_| true, mint, maxt));

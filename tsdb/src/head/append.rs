@@ -34,7 +34,12 @@ pub struct Judged<'a> {
 
 impl Pending {
     fn new(floats: usize) -> Self {
-        Self { seq: 0, floats: Vec::with_capacity(floats), histograms: Vec::new() }
+        Self {
+            seq: 0,
+            floats: Vec::with_capacity(floats),
+            histograms: Vec::new(),
+            deletions: Vec::new(),
+        }
     }
 
     /// Whether any row is late.
@@ -364,6 +369,7 @@ impl Record {
             && self.histograms.is_empty()
             && self.metadata.is_empty()
             && self.databases.is_empty()
+            && self.deletions.is_empty()
     }
 }
 
