@@ -3,6 +3,7 @@
 mod app;
 mod blocking;
 mod config;
+mod executor;
 mod http;
 mod ingest;
 mod maintenance;
@@ -51,7 +52,7 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|info| tracing::error!(panic = %info, "panic")));
     match run(config, invocation) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&format!("{error:#}"), 1),
+        Err(error) => fail(&in_words(&error), 1),
     }
 }
 
@@ -138,6 +139,15 @@ fn open(app: &Arc<App>) -> anyhow::Result<Maintenance> {
     app.ready(tenants);
     tracing::info!(data_dir = %config.data_dir.display(), memory_limit = app.memory.limit(), "ready");
     Maintenance::start(app).context("cannot start maintenance")
+}
+
+/// The error and its causes, each said once: those of storage say theirs themselves.
+fn in_words(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |text, cause| match cause.to_string() {
+        cause if text.contains(&cause) => text,
+        cause if text.is_empty() => cause,
+        cause => format!("{text}: {cause}"),
+    })
 }
 
 /// Others must not be able to change the data (reliability contract S14).

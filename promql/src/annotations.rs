@@ -9,17 +9,16 @@ use crate::functions::notes::{self, Operation};
 use crate::histogram::arithmetic::Outcome;
 use crate::number;
 
-/// What is said once per text and place: identical annotations merge.
+/// What is said once per text: identical annotations merge, and name the last place in the query.
 #[derive(Debug, Clone, Default)]
 pub struct Annotations {
-    entries: BTreeMap<Key, Detail>,
+    entries: BTreeMap<Key, (Pos, Detail)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     severity: Severity,
     text: String,
-    pos: (u32, u32),
 }
 
 /// How much an annotation says about the answer.
@@ -89,8 +88,11 @@ impl Annotations {
     }
 
     fn add(&mut self, severity: Severity, text: String, pos: Pos, numbers: Option<Monotonicity>) {
-        let key = Key { severity, text, pos: (pos.start, pos.end) };
-        let detail = self.entries.entry(key).or_default();
+        let (place, detail) = self.entries.entry(Key { severity, text }).or_default();
+        // Prometheus evaluates from the left, and of equal texts the later one replaces the other.
+        if pos.start >= place.start {
+            *place = pos;
+        }
         detail.monotonicity = match (detail.monotonicity, numbers) {
             (Some(a), Some(b)) => Some(Monotonicity {
                 min_bound: a.min_bound.min(b.min_bound),
@@ -106,8 +108,7 @@ impl Annotations {
 
     /// Takes over the annotations of a part of the evaluation.
     pub fn merge(&mut self, other: Self) {
-        for (key, detail) in other.entries {
-            let pos = Pos { start: key.pos.0, end: key.pos.1 };
+        for (key, (pos, detail)) in other.entries {
             self.add(key.severity, key.text, pos, detail.monotonicity);
         }
     }
@@ -121,7 +122,7 @@ impl Annotations {
     pub fn iter(&self) -> impl Iterator<Item = (Severity, &str, Pos, &Detail)> {
         self.entries
             .iter()
-            .map(|(k, d)| (k.severity, k.text.as_str(), Pos { start: k.pos.0, end: k.pos.1 }, d))
+            .map(|(key, (pos, detail))| (key.severity, key.text.as_str(), *pos, detail))
     }
 
     /// Each annotation as Prometheus prints it: prefix, text and the line and column of its place

@@ -11,6 +11,7 @@ use crate::annotations::Annotations;
 use crate::ast::Ast;
 use crate::eval::run::run;
 use crate::eval::trace::Trace;
+use crate::executor::{Executor, InCaller};
 use crate::explain::Explained;
 use crate::{ParseOptions, parse};
 
@@ -64,16 +65,19 @@ pub struct QueryContext {
     pub max_bytes: u64,
     /// Overrides [`EngineOptions::lookback_ms`], ms.
     pub lookback_ms: Option<i64>,
+    /// Runs the parts of big selections.
+    pub executor: Arc<dyn Executor>,
 }
 
 impl Default for QueryContext {
-    /// No deadline, no memory budget but the 1 GiB of limit L20.
+    /// No deadline, no memory budget but the 1 GiB of limit L20, and one thread.
     fn default() -> Self {
         Self {
             interrupt: Arc::new(NeverInterrupted),
             memory: Accountant::unlimited(),
             max_bytes: 1 << 30,
             lookback_ms: None,
+            executor: Arc::new(InCaller),
         }
     }
 }

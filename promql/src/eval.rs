@@ -16,11 +16,13 @@ pub(crate) mod call;
 pub(crate) mod element;
 pub(crate) mod histogram;
 pub(crate) mod info;
+pub(crate) mod kept;
 pub(crate) mod label;
 pub(crate) mod matching;
 pub(crate) mod merge;
 pub(crate) mod names;
 pub(crate) mod operand;
+pub(crate) mod per_series;
 pub(crate) mod range;
 pub(crate) mod range_function;
 pub(crate) mod repeat;
@@ -28,6 +30,7 @@ pub(crate) mod row;
 pub(crate) mod run;
 pub(crate) mod scalar;
 pub(crate) mod selector;
+pub(crate) mod series;
 pub(crate) mod smoothed;
 pub(crate) mod sort;
 pub(crate) mod state;
@@ -174,7 +177,9 @@ fn build_node<'q>(
     match query.ast.expr(id) {
         Expr::Vector(_) => selector::build(query, id, steps, selector::Emit::Value, state),
         Expr::Call { function, args } => call::build(query, id, function, args, steps, state),
-        Expr::Aggregate(aggregate) => aggregate::build(query, aggregate, steps, state),
+        Expr::Aggregate(aggregate) => {
+            aggregate::build(query, aggregate, query.ast.pos(id), steps, state)
+        }
         Expr::Binary(_) => binary::build(query, id, steps, state),
         Expr::Unary { negative, expr } => {
             element::build_unary(query, *expr, *negative, steps, state)

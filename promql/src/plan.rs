@@ -8,6 +8,7 @@ use crate::ast::{
 };
 use crate::engine::{EngineOptions, QueryError};
 use crate::eval::Steps;
+use crate::functions::dispatch;
 
 /// The facts of every node of one [`Ast`] under one range of steps.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(crate) struct NodePlan {
     /// Of what is computed here only counts and sums of histograms are used (Prometheus
     /// `detectHistogramStatsDecoding`).
     pub(crate) counts_only: bool,
+    /// The aggregation whose grouping is all that is seen of the labels here.
+    pub(crate) labels_for: Option<NodeId>,
     /// The call or aggregation directly above, parentheses aside.
     above: Option<NodeId>,
 }
@@ -112,8 +115,10 @@ impl Plan {
             Expr::Subquery(_) => false,
             _ => self.node(id).counts_only,
         };
+        let labels_for = self.labels_for_children(id, expr);
         for child in expr.children() {
-            self.nodes[child.0 as usize].counts_only = counts_only;
+            let child = &mut self.nodes[child.0 as usize];
+            (child.counts_only, child.labels_for) = (counts_only, labels_for);
         }
         let mut tell = |child: NodeId, above| self.nodes[child.0 as usize].above = above;
         match expr {
@@ -121,6 +126,27 @@ impl Plan {
             Expr::Aggregate(aggregate) => tell(aggregate.expr, Some(id)),
             Expr::Paren(inner) | Expr::Matrix { selector: inner, .. } => tell(*inner, own),
             _ => {}
+        }
+    }
+
+    /// What is seen of the labels of the children of node `id`: nothing but its grouping by an
+    /// aggregation that folds, and by what takes the name off rows and changes their values alone.
+    /// That must not have to tell rows apart which differ in nothing but the name.
+    fn labels_for_children(&self, id: NodeId, expr: &Expr) -> Option<NodeId> {
+        let facts = self.node(id);
+        match expr {
+            Expr::Aggregate(a) if !a.op.keeps_series() && a.op != AggregateOp::CountValues => {
+                Some(id)
+            }
+            Expr::Paren(_) | Expr::Matrix { .. } => facts.labels_for,
+            Expr::Unary { .. } if facts.one_name => facts.labels_for,
+            Expr::Call { function, .. } if facts.one_name => {
+                let name = function.name;
+                let plain = dispatch::range_kernel(name).is_some()
+                    || dispatch::element_kernel(name).is_some();
+                facts.labels_for.filter(|_| plain)
+            }
+            _ => None,
         }
     }
 
@@ -144,6 +170,7 @@ impl Plan {
             range_ms: 0,
             step_ms: 0,
             counts_only: false,
+            labels_for: None,
             above: None,
         };
         match expr {

@@ -3,6 +3,8 @@
 mod render;
 mod request;
 
+use std::sync::Arc;
+
 use model::Queryable;
 use promql::ParseOptions;
 use promql::ast::{Ast, Expr};
@@ -68,6 +70,7 @@ async fn evaluate(
         memory: cx.app.memory.clone(),
         max_bytes: cx.config.query_max_bytes.0,
         lookback_ms: options.lookback_ms,
+        executor: Arc::clone(&cx.app.query_threads) as _,
     };
     let (engine, max_bytes) = (engine(&cx.config), cx.config.query_max_response_bytes.as_usize());
     let pool = &cx.app.queries;

@@ -103,6 +103,8 @@ struct Maintenance {
     dropped_slots: Vec<u32>,
     /// The checkpoint that was found damaged: it goes to the quarantine, not away.
     damaged_checkpoint: Option<u64>,
+    /// Length of the last checkpoint.
+    checkpoint_bytes: u64,
     /// The wall clock when late samples were first seen in memory, ms.
     late_since_ms: Option<u64>,
     /// Whether chunks below the view's boundary may still be in the head.

@@ -77,7 +77,8 @@ pub trait Fs: Send + Sync + Debug + 'static {
     /// `NotFound`, or what the system says.
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
 
-    /// Makes the names in a directory durable.
+    /// Makes the names in a directory durable. The empty path, the parent of `data`, is the current
+    /// directory.
     ///
     /// # Errors
     /// What the system says.

@@ -10,6 +10,7 @@ pub mod index;
 pub mod label_codes;
 pub mod late;
 pub mod read;
+pub mod replay;
 pub mod restore;
 pub mod select;
 pub mod series;

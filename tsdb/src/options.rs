@@ -41,7 +41,10 @@ pub struct DbOptions {
     pub max_late_bytes: u64,
     /// The late buffer is flushed when it has held something for this long, ms.
     pub max_late_age_ms: u64,
-    /// A checkpoint is written when the log is longer than this.
+    /// A checkpoint is written when the log behind the last one is longer than this and than that
+    /// checkpoint: recovery reads both, and no more than twice the log is written.
+    pub checkpoint_wal_bytes: u64,
+    /// A checkpoint is written when the log is longer than this, whatever a checkpoint takes.
     pub max_wal_bytes: u64,
     /// Compaction makes no block longer than this, ms.
     pub max_compacted_range_ms: i64,
@@ -67,6 +70,7 @@ impl Default for DbOptions {
             max_series: 5_000_000,
             max_head_bytes: 1 << 30,
             max_late_bytes: 64 << 20,
+            checkpoint_wal_bytes: 32 << 20,
             max_late_age_ms: 60 * 60 * 1000,
             max_wal_bytes: 256 << 20,
             max_compacted_range_ms: 120 * DEFAULT_BLOCK_RANGE_MS,

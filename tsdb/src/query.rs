@@ -1,12 +1,16 @@
 //! Reads over head and blocks together.
 
 pub mod block_source;
+pub mod coded;
 pub mod head_source;
+pub mod join;
 pub mod merge;
 pub mod set;
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use coded::Coded;
 use model::{Estimate, Labels, ReadError, SeriesBuf};
 
 /// One place that holds samples: the head, a block. Series are numbered in label order.
@@ -20,6 +24,17 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// [`ReadError`].
     fn labels(&self, i: usize) -> Result<Labels, ReadError>;
+
+    /// Calls `visit` with the coded labels of the series in `range`, in order. It must not ask the
+    /// source for anything: locks may be held.
+    ///
+    /// # Errors
+    /// [`ReadError`], also of `visit`.
+    fn coded(
+        &self,
+        range: Range<usize>,
+        visit: &mut dyn FnMut(Coded<'_>) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError>;
 
     /// First and last time that any sample of it can have, ms, inclusive.
     fn bounds(&self) -> (i64, i64);
@@ -39,7 +54,16 @@ pub trait Source: Send + Sync {
     ///
     /// # Errors
     /// [`ReadError`].
-    fn has_samples(&self, i: usize, mint: i64, maxt: i64) -> Result<Option<bool>, ReadError>;
+    fn has_samples(&self, i: usize, mint: i64, maxt: i64) -> Result<Option<bool>, ReadError> {
+        let _ = (i, mint, maxt);
+        Ok(None)
+    }
+
+    /// Whether [`Source::late`] may give anything.
+    fn may_be_late(&self, mint: i64, maxt: i64) -> bool {
+        let _ = (mint, maxt);
+        false
+    }
 
     /// Late samples of series `i` in `[mint, maxt]` that beat every source; in time order.
     fn late(&self, i: usize, mint: i64, maxt: i64) -> Vec<(i64, crate::head::late::LateValue)> {

@@ -61,12 +61,13 @@ pub(crate) fn run(
     } else {
         range_value(&query, root, steps, &mut state)?
     };
+    let stats = state.stats();
     *trace = state.trace;
     Ok(QueryResult {
         value,
         annotations: state.annotations,
         storage_warnings: state.storage_warnings,
-        stats: state.stats,
+        stats,
     })
 }
 
@@ -196,8 +197,8 @@ fn raw_matrix(
     let start_ms = end_ms.saturating_sub(vector.range_ms);
     let mut held = Held::default();
     let mut out = Vec::new();
-    while let Some((labels, drop_name)) = vector.source.next(state)? {
-        let series = vector.source.series();
+    while let Some((labels, drop_name)) = vector.source.as_mut().next(state)? {
+        let series = vector.source.as_mut().series();
         if let Some(modifier) = vector.modifier {
             let window = Window {
                 times: series.times,

@@ -1,6 +1,6 @@
 //! What operators change while they run: annotations, budgets, statistics and spare rows.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::{Account, Charge, Interrupt, Labels};
 
@@ -8,8 +8,10 @@ use super::Row;
 use super::trace::Trace;
 use crate::annotations::Annotations;
 use crate::engine::{EngineOptions, QueryContext, QueryError, QueryStats};
+use crate::executor::Executor;
 
-/// Rows kept for reuse; more than an operator chain has in flight is of no use.
+/// Rows kept for reuse where one thread makes them; more than an operator chain has in flight is of
+/// no use.
 const SPARE_ROWS: usize = 16;
 
 /// Samples of work between two polls of the interrupt: a few hundred microseconds.
@@ -23,14 +25,57 @@ pub(crate) struct State {
     /// Only where somebody asked for it: it costs two clock readings a row and operator.
     pub(crate) trace: Option<Trace>,
     interrupt: Arc<dyn Interrupt>,
-    charge: Charge,
-    max_bytes: u64,
-    samples: u64,
-    max_samples: u64,
+    executor: Arc<dyn Executor>,
+    budget: Arc<Budget>,
     max_series: u64,
     /// Work since the last poll.
     work: u64,
     spare: Vec<Row>,
+    max_spare: usize,
+}
+
+/// What all threads of a query hold together.
+struct Budget {
+    held: Mutex<HeldByAll>,
+    max_bytes: u64,
+    max_samples: u64,
+}
+
+struct HeldByAll {
+    charge: Charge,
+    samples: u64,
+    peak_samples: u64,
+    peak_bytes: u64,
+}
+
+impl Budget {
+    fn lock(&self) -> MutexGuard<'_, HeldByAll> {
+        // Every change is made in one piece.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn grow(&self, samples: u64, bytes: u64) -> Result<(), QueryError> {
+        let mut held = self.lock();
+        if held.samples.saturating_add(samples) > self.max_samples {
+            return Err(QueryError::TooManySamples);
+        }
+        let wanted = held.charge.bytes().saturating_add(bytes);
+        if wanted > self.max_bytes {
+            return Err(QueryError::TooManyBytes { wanted, limit: self.max_bytes });
+        }
+        held.charge.grow(bytes).map_err(QueryError::OverBudget)?;
+        held.samples += samples;
+        held.peak_samples = held.peak_samples.max(held.samples);
+        held.peak_bytes = held.peak_bytes.max(wanted);
+        Ok(())
+    }
+
+    fn shrink(&self, samples: u64, bytes: u64) {
+        let mut held = self.lock();
+        held.samples -= samples;
+        let left = held.charge.bytes() - bytes;
+        held.charge.set_always(left);
+    }
 }
 
 /// Samples and bytes that a buffer holds; give it back with [`State::release`].
@@ -43,20 +88,62 @@ pub(crate) struct Held {
 impl State {
     pub(crate) fn new(context: &QueryContext, options: &EngineOptions) -> Result<Self, QueryError> {
         let charge = context.memory.charge(Account::Queries, 0).map_err(QueryError::OverBudget)?;
+        let held = HeldByAll { charge, samples: 0, peak_samples: 0, peak_bytes: 0 };
+        let budget = Budget {
+            held: Mutex::new(held),
+            max_bytes: context.max_bytes,
+            max_samples: options.max_samples,
+        };
         Ok(Self {
             annotations: Annotations::new(),
             storage_warnings: Vec::new(),
             stats: QueryStats::default(),
             trace: None,
             interrupt: Arc::clone(&context.interrupt),
-            charge,
-            max_bytes: context.max_bytes,
-            samples: 0,
-            max_samples: options.max_samples,
+            executor: Arc::clone(&context.executor),
+            budget: Arc::new(budget),
             max_series: options.max_series,
             work: 0,
             spare: Vec::new(),
+            max_spare: SPARE_ROWS,
         })
+    }
+
+    /// The state of another thread of the same query: the budget is shared, what it notes is
+    /// [absorbed](State::absorb).
+    pub(crate) fn fork(&self) -> Self {
+        Self {
+            annotations: Annotations::new(),
+            storage_warnings: Vec::new(),
+            stats: QueryStats::default(),
+            trace: None,
+            interrupt: Arc::clone(&self.interrupt),
+            executor: Arc::clone(&self.executor),
+            budget: Arc::clone(&self.budget),
+            max_series: self.max_series,
+            work: 0,
+            spare: Vec::new(),
+            max_spare: usize::MAX,
+        }
+    }
+
+    /// Takes over what a forked state has noted.
+    pub(crate) fn absorb(&mut self, other: &mut Self) {
+        self.annotations.merge(std::mem::take(&mut other.annotations));
+        let stats = std::mem::take(&mut other.stats);
+        self.stats.samples_read += stats.samples_read;
+        self.stats.queryable_samples += stats.queryable_samples;
+    }
+
+    /// Who runs parts of the query.
+    pub(crate) fn executor(&self) -> Arc<dyn Executor> {
+        Arc::clone(&self.executor)
+    }
+
+    /// What the query cost.
+    pub(crate) fn stats(&self) -> QueryStats {
+        let held = self.budget.lock();
+        QueryStats { peak_samples: held.peak_samples, peak_bytes: held.peak_bytes, ..self.stats }
     }
 
     /// Whether operators are only built, to see what they select.
@@ -99,19 +186,11 @@ impl State {
         samples: u64,
         bytes: u64,
     ) -> Result<(), QueryError> {
-        if self.samples + samples > self.max_samples {
-            return Err(QueryError::TooManySamples);
+        if samples > 0 || bytes > 0 {
+            self.budget.grow(samples, bytes)?;
+            held.samples += samples;
+            held.bytes += bytes;
         }
-        let wanted = self.charge.bytes() + bytes;
-        if wanted > self.max_bytes {
-            return Err(QueryError::TooManyBytes { wanted, limit: self.max_bytes });
-        }
-        self.charge.grow(bytes).map_err(QueryError::OverBudget)?;
-        self.samples += samples;
-        held.samples += samples;
-        held.bytes += bytes;
-        self.stats.peak_samples = self.stats.peak_samples.max(self.samples);
-        self.stats.peak_bytes = self.stats.peak_bytes.max(wanted);
         Ok(())
     }
 
@@ -130,8 +209,10 @@ impl State {
         let more_samples = samples.saturating_sub(held.samples);
         let more_bytes = bytes.saturating_sub(held.bytes);
         self.hold(held, more_samples, more_bytes)?;
-        self.samples -= held.samples - samples;
-        self.charge.set_always(self.charge.bytes() - (held.bytes - bytes));
+        let (fewer_samples, fewer_bytes) = (held.samples - samples, held.bytes - bytes);
+        if fewer_samples > 0 || fewer_bytes > 0 {
+            self.budget.shrink(fewer_samples, fewer_bytes);
+        }
         *held = Held { samples, bytes };
         Ok(())
     }
@@ -139,8 +220,7 @@ impl State {
     /// Gives back what a buffer held.
     pub(crate) fn release(&mut self, held: &mut Held) {
         let held = std::mem::take(held);
-        self.samples -= held.samples;
-        self.charge.set_always(self.charge.bytes() - held.bytes);
+        self.budget.shrink(held.samples, held.bytes);
     }
 
     /// A row without values; from the spare ones where there is one.
@@ -157,8 +237,20 @@ impl State {
 
     /// Takes back a row that nobody needs any more.
     pub(crate) fn recycle(&mut self, row: Row) {
-        if self.spare.len() < SPARE_ROWS {
+        if self.spare.len() < self.max_spare {
             self.spare.push(row);
         }
+    }
+
+    /// Keeps up to `rows` rows for reuse.
+    pub(crate) fn keep_spare(&mut self, rows: usize) {
+        self.max_spare = self.max_spare.max(rows);
+    }
+
+    /// Gives `other` spare rows until it has `rows`.
+    pub(crate) fn lend_spare(&mut self, other: &mut Self, rows: usize) {
+        let wanted = rows.saturating_sub(other.spare.len()).min(self.spare.len());
+        let from = self.spare.len() - wanted;
+        other.spare.extend(self.spare.drain(from..));
     }
 }

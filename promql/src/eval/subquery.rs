@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::{CounterResetHint, FloatHistogram, Labels};
 
+use super::kept::Times;
 use super::range::{RangeSource, SeriesView, TimedHistogram};
 use super::{Query, References, Row, Rows, State, Steps};
 use crate::ast::{self, ValueType};
@@ -108,12 +109,12 @@ impl RangeSource for Subquery<'_> {
                 values: &self.row.floats,
                 histograms: &[],
                 starts: Starts::default(),
-                generation: Some(0),
+                column: Times { slot: None, generation: Some(0) },
             }
         } else {
             let Self { times, values, histograms, .. } = self;
             let starts = Starts::default();
-            SeriesView { times, values, histograms, starts, generation: None }
+            SeriesView { times, values, histograms, starts, column: Times::default() }
         }
     }
 }

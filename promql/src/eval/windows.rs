@@ -43,6 +43,18 @@ impl Windows {
             return false;
         }
         self.generation = generation;
+        self.find(times, len, references, reach);
+        true
+    }
+
+    /// Finds the windows of `reach` over `times`.
+    pub(crate) fn find(
+        &mut self,
+        times: impl Fn(usize) -> i64,
+        len: usize,
+        references: &References,
+        reach: Reach,
+    ) {
         self.bounds.clear();
         self.seen = 0;
         let (mut low, mut high) = (0, 0);
@@ -59,7 +71,6 @@ impl Windows {
             self.seen += (high - low) as u64;
             self.bounds.push((index(low), index(high)));
         }
-        true
     }
 
     /// First index and one past the last index of each step.

@@ -166,7 +166,8 @@ proptest! {
         for (kind, name) in
             [(Kind::Rate, "rate"), (Kind::Increase, "increase"), (Kind::Delta, "delta")]
         {
-            let plan = RowPlan::new(kind, &times, &windows, &ends, range_ms);
+            let mut plan = RowPlan::default();
+            plan.make(kind, &times, &windows, &ends, range_ms);
             let mut row = vec![0.0; ends.len()];
             plan.run(&values, &mut Vec::new(), &mut row);
             for (i, &(from, to)) in windows.iter().enumerate() {

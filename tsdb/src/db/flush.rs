@@ -8,7 +8,7 @@ use super::steps::StepError;
 use super::{Db, Maintenance};
 use crate::block::{Block, BlockId, BlockMeta, BlockSource, BlockWriter};
 use crate::head::late::{LateBuffer, LateValue};
-use crate::head::read::read_late;
+use crate::head::read::{SeriesSnapshot, read_late};
 use crate::manifest::Edit;
 use crate::quarantine::Quarantined;
 use crate::view::View;
@@ -28,9 +28,9 @@ impl Db {
         let boundary = boundary.max(self.head.boundary());
         let seq = self.head.raise_boundary(boundary, || self.wal.last_seq());
         self.settle(seq)?;
-        let mut buf = SeriesBuf::new();
+        let (mut buf, mut snapshot) = (SeriesBuf::new(), SeriesSnapshot::default());
         let block = self.write_block(BlockSource::Flush, seq, |slot, series, labels, writer| {
-            let snapshot = self.head.snapshot(slot, series, from, boundary - 1);
+            self.head.snapshot(slot, series, (from, boundary - 1), &mut snapshot);
             buf.begin();
             let read = snapshot.read(from, boundary - 1, &mut buf);
             buf.end();

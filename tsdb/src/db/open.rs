@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -14,9 +14,9 @@ use super::stats::Counters;
 use super::{Db, Maintenance, note_databases, note_metadata};
 use crate::block::directory::{self, Found};
 use crate::block::{Block, BlockError, BlockId, BlockMeta, META_FILE};
-use crate::checkpoint::{self, CheckpointReport, Part};
+use crate::checkpoint::{self, Checkpoint, CheckpointReport};
 use crate::fs::Fs;
-use crate::head::restore::Replay;
+use crate::head::replay::Replay;
 use crate::head::{Head, HeadOptions};
 use crate::lock::{DirLock, LockError};
 use crate::manifest::{Edit, Manifest, ManifestError};
@@ -29,6 +29,14 @@ use crate::wal::{Position, SegmentIndex, Wal, WalError, WalOptions};
 /// Why a database could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// The directory cannot be made.
+    #[error("cannot make {}: {source}", dir.display())]
+    Directory {
+        /// The directory of the database.
+        dir: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Another process has it, or the lock file cannot be made.
     #[error("{0}")]
     Lock(#[from] LockError),
@@ -71,13 +79,8 @@ impl Db {
         options: DbOptions,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(Self, OpenReport), OpenError> {
-        for sub in ["", "wal", quarantine::DIR] {
-            fs.create_dir(&dir.join(sub))?;
-        }
-        if let Some(parent) = dir.parent() {
-            fs.sync_dir(parent)?;
-        }
-        fs.sync_dir(dir)?;
+        make_directories(&*fs, dir)
+            .map_err(|source| OpenError::Directory { dir: dir.to_owned(), source })?;
         let lock = DirLock::acquire(&*fs, dir)?;
         let mut manifest = Manifest::open(Arc::clone(&fs), dir)?;
         let state = manifest.state().clone();
@@ -100,36 +103,41 @@ impl Db {
         };
         let head = Arc::new(Head::new(head_options, state.boundary, state.max_series_ref + 1));
         let mut names = Names::default();
-        let mut replay = Replay::behind(state.late_seq);
-        let (mut seq, mut damaged_checkpoint) = (0, None);
-        if let Some(segment) = state.checkpoint {
-            let found = read_checkpoint(&*fs, dir, segment, &mut |seq, part| match part {
-                Part::Record(record) => {
+        let replay = Mutex::new(Replay::behind(state.late_seq));
+        let mut late_records = Vec::new();
+        let found = match state.checkpoint {
+            None => CheckpointReport::default(),
+            Some(segment) => {
+                restore_checkpoint(&*fs, dir, segment, &head, &replay, &mut |record| {
                     names.take(&record);
-                    // Its late rows are in no block, unless a flush came after it and took them
-                    // together with rows of later records: then the block knows better.
-                    head.replay(seq.saturating_add(1), &record, &mut replay);
-                }
-                Part::Chunks(state) => head.restore(state, &mut replay),
-            })?;
-            seq = found.seq;
-            let damaged_regions = found.damaged_frames + u64::from(found.truncated);
-            damaged_checkpoint = Some(segment).filter(|_| damaged_regions > 0);
-            report.damaged_regions += damaged_regions;
-        }
+                    late_records.push(record);
+                })?
+            }
+        };
+        let damaged_regions = found.damaged_frames + u64::from(found.truncated);
+        report.damaged_regions += damaged_regions;
+        let damaged_checkpoint = state.checkpoint.filter(|_| damaged_regions > 0);
+        progress(replay.lock().rows);
         let segment = state.checkpoint.and_then(|segment| u32::try_from(segment).ok());
-        let from = Position { segment: SegmentIndex(segment.unwrap_or(1)), seq: seq + 1 };
+        let from = Position { segment: SegmentIndex(segment.unwrap_or(1)), seq: found.seq + 1 };
         // Where checkpoint and log are lost, records must not get numbers that the manifest calls
         // flushed: replay would skip their late rows.
         let wal_options =
             WalOptions { mode: options.wal_mode, used_seq: state.late_seq, ..WalOptions::new(dir) };
-        let (wal, wal_report) =
+        let (opened, replay) = head.replaying(replay.into_inner(), |replayer| {
+            for record in late_records {
+                // Its late rows are in no block, unless a flush came after it and took them
+                // together with rows of later records: then the block knows better.
+                replayer.record(found.seq.saturating_add(1), record);
+            }
             Wal::open(Arc::clone(&fs), wal_options, from, &mut |seq, record| {
                 names.take(&record);
-                head.replay(seq, &record, &mut replay);
-                progress(replay.rows);
+                replayer.record(seq, record);
+                progress(replayer.rows());
                 Ok(())
-            })?;
+            })
+        });
+        let (wal, wal_report) = opened?;
         head.end_replay(&replay);
         report.damaged_regions += wal_report.damaged_regions;
         (report.replayed_rows, report.orphaned_rows) = (replay.rows, replay.orphans);
@@ -139,6 +147,7 @@ impl Db {
             manifest,
             dropped_slots: Vec::new(),
             damaged_checkpoint,
+            checkpoint_bytes: found.bytes,
             late_since_ms: None,
             retired_chunks: true,
         };
@@ -171,6 +180,31 @@ struct Names {
     databases: BTreeSet<String>,
 }
 
+/// Makes the directory with all that are above it and all that it has, durably.
+fn make_directories(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
+    let mut missing = Vec::new();
+    for dir in dir.ancestors() {
+        if dir.as_os_str().is_empty() || fs.exists(dir)? {
+            break;
+        }
+        missing.push(dir);
+    }
+    for dir in missing.iter().rev() {
+        fs.create_dir(dir)?;
+        dir.parent().map_or(Ok(()), |parent| fs.sync_dir(parent))?;
+    }
+    for sub in ["wal", quarantine::DIR] {
+        fs.create_dir(&dir.join(sub))?;
+    }
+    // An earlier start may have ended between making it and this. Who may not read the directory
+    // above did not make this one.
+    match dir.parent().map_or(Ok(()), |parent| fs.sync_dir(parent)) {
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+        _ => {}
+    }
+    fs.sync_dir(dir)
+}
+
 impl Names {
     fn take(&mut self, record: &Record) {
         note_metadata(&mut self.metadata, &record.metadata);
@@ -178,25 +212,36 @@ impl Names {
     }
 }
 
-/// Reads the checkpoint at `segment`; one that is missing or has no valid header goes to the
-/// quarantine, and replay begins with what the log still has.
-fn read_checkpoint(
+/// Restores the checkpoint at `segment` and hands what is left of its records to `visit`; one that
+/// is missing or has no valid header goes to the quarantine, and replay begins with what the log
+/// still has.
+fn restore_checkpoint(
     fs: &dyn Fs,
     dir: &Path,
     segment: u64,
-    visit: &mut dyn FnMut(u64, Part),
+    head: &Head,
+    replay: &Mutex<Replay>,
+    visit: &mut dyn FnMut(Record),
 ) -> io::Result<CheckpointReport> {
     let wal = dir.join("wal");
-    match checkpoint::read(fs, &wal, segment, visit) {
+    let restored = Checkpoint::open(fs, &wal, segment).and_then(|checkpoint| {
+        checkpoint.series(&|frame| head.restore(frame, replay))?;
+        checkpoint.records(|mut record| {
+            head.restore_record(&mut record, replay);
+            visit(record);
+        })?;
+        Ok(checkpoint.report())
+    });
+    match restored {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) if matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
             let (path, aside) = (checkpoint::path(&wal, segment), dir.join(quarantine::DIR));
             fs.rename(&path, &aside.join(format!("{segment:010}.ckpt")))?;
             fs.sync_dir(&aside)?;
         }
-        read => return read,
+        restored => return restored,
     }
-    Ok(CheckpointReport { seq: 0, damaged_frames: 1, truncated: true })
+    Ok(CheckpointReport { damaged_frames: 1, truncated: true, ..CheckpointReport::default() })
 }
 
 /// Live blocks that are not opened.

@@ -9,13 +9,10 @@ use crate::append::AppendError;
 use crate::block::BlockError;
 use crate::checkpoint::CheckpointWriter;
 use crate::fs::Fs;
-use crate::head::restore::{ChunkState, SeriesState};
 use crate::manifest::{Edit, ManifestError};
 use crate::wal::WalError;
-use crate::wal::record::{HistogramRow, Record};
+use crate::wal::record::Record;
 
-/// Series in one record of a checkpoint.
-const CHECKPOINT_BATCH: usize = 1024;
 /// Names or histograms in one record of a checkpoint: a frame takes 16 KiB of each.
 const CHECKPOINT_BIG_ROWS: usize = 4096;
 
@@ -152,15 +149,20 @@ impl Db {
         Ok(late || in_order)
     }
 
-    /// Writes a checkpoint when the log is long. Returns whether it did.
+    /// Writes a checkpoint when the log behind the last one is long. Returns whether it did.
     ///
     /// # Errors
     /// [`StepError`].
     pub fn checkpoint_step(&self) -> Result<bool, StepError> {
-        if self.wal.size_bytes() <= self.options.max_wal_bytes {
+        let (log, least) = (self.wal.size_bytes(), self.options.checkpoint_wal_bytes);
+        if log <= least.min(self.options.max_wal_bytes) {
             return Ok(false);
         }
-        self.write_checkpoint(&mut self.maintenance(), Keep::Series)?;
+        let mut maintenance = self.maintenance();
+        if log <= maintenance.checkpoint_bytes.min(self.options.max_wal_bytes) {
+            return Ok(false);
+        }
+        self.write_checkpoint(&mut maintenance, Keep::Series)?;
         Ok(true)
     }
 
@@ -235,7 +237,8 @@ impl Db {
         // It may hold rows and newest times of records behind the cut. Were it durable before
         // them, a power cut could leave half a batch, or a series that takes a lost row for known.
         self.wal.sync()?;
-        self.counters.checkpoint_bytes_written.add(writer.finish()?);
+        maintenance.checkpoint_bytes = writer.finish()?;
+        self.counters.checkpoint_bytes_written.add(maintenance.checkpoint_bytes);
         maintenance.manifest.append(&Edit {
             checkpoint: Some(segment),
             max_series_ref: Some(self.head.next_ref()),
@@ -263,16 +266,22 @@ impl Db {
 
     fn checkpoint_series(&self, writer: &mut CheckpointWriter<'_>) -> io::Result<()> {
         let boundary = self.views.load().boundary;
-        let mut batch = Vec::new();
-        let mut result = Ok(());
-        self.head.export(boundary, |state| {
-            batch.push(state);
-            if batch.len() == CHECKPOINT_BATCH && result.is_ok() {
-                result = write_batch(writer, std::mem::take(&mut batch));
+        let mut run = 0;
+        let mut has_histograms = Vec::new();
+        while self.head.export_run(run, &mut |series, slot, index| {
+            writer.series(series, slot, index, boundary);
+            if !series.histograms.is_empty() && has_histograms.last() != Some(&run) {
+                has_histograms.push(run);
             }
-        });
-        result?;
-        write_batch(writer, batch)?;
+        }) {
+            writer.write_full_frame()?;
+            run += 1;
+        }
+        for run in has_histograms {
+            for record in self.head.export_histograms(run, boundary, CHECKPOINT_BIG_ROWS) {
+                writer.record(&record)?;
+            }
+        }
         for buffer in self.head.late_buffers() {
             let mut record = Record::default();
             for (series, t, value) in buffer.iter() {
@@ -283,7 +292,9 @@ impl Db {
                     writer.record(&std::mem::take(&mut record))?;
                 }
             }
-            writer.record(&record)?;
+            if !record.is_empty() {
+                writer.record(&record)?;
+            }
         }
         Ok(())
     }
@@ -296,37 +307,6 @@ pub(super) enum Keep {
     Series,
     /// Metadata and database names: nothing comes behind it.
     Names,
-}
-
-fn write_batch(writer: &mut CheckpointWriter<'_>, batch: Vec<SeriesState>) -> io::Result<()> {
-    let mut record = Record::default();
-    let mut histograms = Vec::new();
-    let mut chunks = Vec::with_capacity(batch.len());
-    for state in batch {
-        let rows = state.histograms.into_iter().map(|(t_ms, value)| HistogramRow {
-            series: state.id,
-            t_ms,
-            late: false,
-            value,
-        });
-        histograms.extend(rows);
-        record.series.push((state.id, state.labels));
-        chunks.push(ChunkState {
-            id: state.id,
-            logged_t: state.logged_t,
-            late_t: state.late_t,
-            logged: state.logged.float_bits(),
-            chunks: state.chunks,
-        });
-    }
-    if record.is_empty() {
-        return Ok(());
-    }
-    writer.record(&record)?;
-    for rows in histograms.chunks(CHECKPOINT_BIG_ROWS) {
-        writer.record(&Record { histograms: rows.to_vec(), ..Record::default() })?;
-    }
-    chunks.iter().try_for_each(|state| writer.chunks(state))
 }
 
 fn remove_other_checkpoints(fs: &dyn Fs, dir: &std::path::Path, keep: u64) -> io::Result<()> {

@@ -85,7 +85,8 @@ impl Fs for StdFs {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()
+        let here = path.as_os_str().is_empty();
+        File::open(if here { Path::new(".") } else { path })?.sync_all()
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {

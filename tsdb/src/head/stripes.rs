@@ -14,7 +14,7 @@ use crate::head::series::Series;
 /// Number of stripes.
 pub const STRIPES: usize = 16;
 /// Neighbouring slots in one stripe.
-const RUN: u32 = 64;
+pub const RUN: u32 = 64;
 
 /// Which stripe holds a slot.
 pub const fn stripe_of(slot: u32) -> usize {

@@ -1,11 +1,13 @@
 //! A block as a source: the selected series, which are in label order by number.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use model::{Estimate, Labels, Matcher, ReadError, SeriesBuf};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
+use super::coded::Coded;
 use super::{Source, any_inside};
 use crate::block::{Block, BlockReader};
 
@@ -37,6 +39,14 @@ impl Source for BlockSource {
 
     fn labels(&self, i: usize) -> Result<Labels, ReadError> {
         Ok(self.block.labels(self.series[i])?)
+    }
+
+    fn coded(
+        &self,
+        range: Range<usize>,
+        visit: &mut dyn FnMut(Coded<'_>) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        self.block.coded(&self.series[range], visit)
     }
 
     fn bounds(&self) -> (i64, i64) {

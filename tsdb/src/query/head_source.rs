@@ -1,14 +1,18 @@
 //! The head as a source: selected slots in label order.
 
 use std::convert::Infallible;
+use std::ops::Range;
 use std::sync::Arc;
 
 use model::{Estimate, Labels, Matcher, ReadError, SeriesBuf};
 
+use parking_lot::Mutex;
+
 use super::Source;
+use super::coded::Coded;
 use crate::head::Head;
 use crate::head::late::{LateBuffer, LateValue};
-use crate::head::read::read_late;
+use crate::head::read::{SeriesSnapshot, read_late};
 use crate::head::select::HeadPostings;
 use crate::postings::resolve;
 use crate::wal::record::SeriesRef;
@@ -20,6 +24,8 @@ pub struct HeadSource {
     /// In-order samples below this are in a block.
     boundary: i64,
     late: Vec<Arc<LateBuffer>>,
+    /// Buffers not in use.
+    snapshots: Mutex<Vec<SeriesSnapshot>>,
     /// Holds what was selected in place: a slot is not taken again while this lives.
     _view: Arc<dyn Send + Sync>,
 }
@@ -38,7 +44,8 @@ impl HeadSource {
         let Ok(selected) = selected;
         let series = index.in_order(&selected).into_iter().map(|s| (s, index.series(s))).collect();
         drop(index);
-        Self { head: Arc::clone(head), series, boundary, late, _view: view }
+        let snapshots = Mutex::default();
+        Self { head: Arc::clone(head), series, boundary, late, snapshots, _view: view }
     }
 }
 
@@ -49,6 +56,14 @@ impl Source for HeadSource {
 
     fn labels(&self, i: usize) -> Result<Labels, ReadError> {
         Ok(self.head.index().labels(self.series[i].0))
+    }
+
+    fn coded(
+        &self,
+        range: Range<usize>,
+        visit: &mut dyn FnMut(Coded<'_>) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        self.head.index().coded(self.series[range].iter().map(|(slot, _)| *slot), visit)
     }
 
     fn bounds(&self) -> (i64, i64) {
@@ -65,7 +80,15 @@ impl Source for HeadSource {
         if mint > maxt {
             return Ok(());
         }
-        self.head.snapshot(slot, series, mint, maxt).read(mint, maxt, buf)
+        let mut snapshot = self.snapshots.lock().pop().unwrap_or_default();
+        self.head.snapshot(slot, series, (mint, maxt), &mut snapshot);
+        let read = snapshot.read(mint, maxt, buf);
+        self.snapshots.lock().push(snapshot);
+        read
+    }
+
+    fn may_be_late(&self, mint: i64, maxt: i64) -> bool {
+        self.late.iter().any(|b| b.overlaps(mint, maxt))
     }
 
     fn has_samples(&self, i: usize, mint: i64, maxt: i64) -> Result<Option<bool>, ReadError> {
@@ -74,7 +97,7 @@ impl Source for HeadSource {
     }
 
     fn late(&self, i: usize, mint: i64, maxt: i64) -> Vec<(i64, LateValue)> {
-        if !self.late.iter().any(|b| b.overlaps(mint, maxt)) {
+        if !self.may_be_late(mint, maxt) {
             return Vec::new();
         }
         read_late(&self.late, self.series[i].1, mint, maxt)

@@ -107,6 +107,13 @@ mod tests {
         fn labels(&self, _: usize) -> Result<Labels, ReadError> {
             Ok(Labels::empty())
         }
+        fn coded(
+            &self,
+            _: std::ops::Range<usize>,
+            _: &mut dyn FnMut(crate::query::coded::Coded<'_>) -> Result<(), ReadError>,
+        ) -> Result<(), ReadError> {
+            unreachable!("merging needs no labels")
+        }
         fn bounds(&self) -> (i64, i64) {
             let first = self.samples.keys().next().copied().unwrap_or(0);
             (first, self.samples.keys().next_back().copied().unwrap_or(0))

@@ -8,6 +8,9 @@
 //! | memory per series | `--series 200000 --samples 20` |
 //! | a day | `--hosts 20 --scrapes 5760` |
 //! | real values | `--scrape node_exporter --seconds 120` |
+//! | queries alone, over the series that they read | `--reads --hosts 100` |
+//! | queries of a day | `--reads --hosts 20 --scrapes 5760` |
+//! | memory of a query over ever more series | `--memory` |
 //!
 //! CPU is the server process's own (`/proc/<pid>/stat`) with six quiet seconds behind the load; memory
 //! is its resident growth then; disk is `du` after SIGTERM with the log and saved caches included; query times are
@@ -25,7 +28,9 @@ use serde_json::json;
 
 mod load;
 mod measure;
+mod memory;
 mod options;
+mod reads;
 mod report;
 mod target;
 
@@ -64,6 +69,16 @@ fn main() -> std::process::ExitCode {
     };
     let machine = report::machine();
     say(&machine);
+    if options.memory {
+        say(&memory::table());
+        return std::process::ExitCode::SUCCESS;
+    }
+    if options.reads {
+        let mut load = load_of(&options, recording.as_ref(), options.seeds[0]);
+        load.metrics = reads::METRICS;
+        say(&reads::table(&load, &options));
+        return std::process::ExitCode::SUCCESS;
+    }
     let mut rounds: Vec<Vec<Figures>> = Vec::new();
     for &seed in &options.seeds {
         let load = load_of(&options, recording.as_ref(), seed);
@@ -128,5 +143,5 @@ fn load_of(options: &Options, recording: Option<&Arc<Recording>>, seed: u64) -> 
     // One time for all, so that every target holds the same samples.
     let end_ms = now_ms() / 60_000 * 60_000 - 60_000;
     let connections = options.connections.min(hosts);
-    Load { source, seed, hosts, scrapes, connections, end_ms }
+    Load { source, seed, hosts, scrapes, connections, end_ms, metrics: &[] }
 }

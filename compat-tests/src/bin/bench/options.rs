@@ -19,13 +19,22 @@ pub(crate) struct Options {
     pub(crate) recorded: Option<usize>,
     /// Whether each target is loaded once more and killed behind the last answer.
     pub(crate) crash: bool,
+    /// Queries alone.
+    pub(crate) reads: bool,
+    /// Runs of each of them, of which the median counts.
+    pub(crate) runs: usize,
+    /// Whether they are asked of our server alone.
+    pub(crate) alone: bool,
+    /// Only what a query over ever more series takes.
+    pub(crate) memory: bool,
     /// Where all figures go.
     pub(crate) json: Option<PathBuf>,
 }
 
 const USAGE: &str =
     "usage: bench [--seed N,N..] [--hosts N | --series N] [--scrapes N | --samples N]
-    [--connections N] [--scrape node_exporter [--seconds N]] [--crash] [--json FILE]";
+    [--connections N] [--scrape node_exporter [--seconds N]] [--crash] [--json FILE]
+    [--reads [--runs N] [--alone] | --memory]";
 
 impl Options {
     /// Reads the command line.
@@ -41,12 +50,23 @@ impl Options {
             connections: 2,
             recorded: None,
             crash: false,
+            reads: false,
+            runs: 15,
+            alone: false,
+            memory: false,
             json: None,
         };
         let mut seconds = 120;
         while let Some(name) = arguments.next() {
-            if name == "--crash" {
-                options.crash = true;
+            let flag = match name.as_str() {
+                "--crash" => Some(&mut options.crash),
+                "--reads" => Some(&mut options.reads),
+                "--alone" => Some(&mut options.alone),
+                "--memory" => Some(&mut options.memory),
+                _ => None,
+            };
+            if let Some(flag) = flag {
+                *flag = true;
                 continue;
             }
             let value = arguments.next().ok_or_else(|| format!("{name} needs a value\n{USAGE}"))?;
@@ -62,6 +82,7 @@ impl Options {
                 "--scrapes" | "--samples" => options.scrapes = number()?,
                 "--connections" => options.connections = number()?,
                 "--scrape" if value == "node_exporter" => options.recorded = Some(0),
+                "--runs" => options.runs = number()?,
                 "--seconds" => seconds = number()?,
                 "--json" => options.json = Some(value.into()),
                 _ => return Err(format!("{name} {value}\n{USAGE}")),

@@ -4,9 +4,10 @@
 use super::{Extent, seconds};
 
 /// Which of the three extrapolating functions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Kind {
     /// `rate`
+    #[default]
     Rate,
     /// `increase`
     Increase,
@@ -44,7 +45,7 @@ struct Step {
 
 /// The windows of a row over one column of times, ready to run over the values of each series that
 /// has these times.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct RowPlan {
     kind: Kind,
     per_seconds: Option<f64>,
@@ -53,16 +54,18 @@ pub struct RowPlan {
 }
 
 impl RowPlan {
-    /// `windows[i]` is the half-open range of indices into `times` of the window that ends at
-    /// `ends_ms[i]` and begins, exclusively, `range_ms` before.
-    pub fn new(
+    /// Plans anew. `windows[i]` is the half-open range of indices into `times` of the window that ends
+    /// at `ends_ms[i]` and begins, exclusively, `range_ms` before.
+    pub fn make(
+        &mut self,
         kind: Kind,
         times: &[i64],
         windows: &[(u32, u32)],
         ends_ms: &[i64],
         range_ms: i64,
-    ) -> Self {
+    ) {
         let per_seconds = kind.is_rate().then(|| seconds(range_ms));
+        (self.kind, self.per_seconds) = (kind, per_seconds);
         let steps = windows.iter().zip(ends_ms).map(|(&(from, to), &end_ms)| {
             if to < from + 2 {
                 return None;
@@ -72,7 +75,8 @@ impl RowPlan {
             let factor = extent.factor(None, per_seconds);
             Some(Step { first: from, last: to - 1, extent, factor })
         });
-        Self { kind, per_seconds, steps: steps.collect() }
+        self.steps.clear();
+        self.steps.extend(steps);
     }
 
     /// Number of steps.
