@@ -13,7 +13,7 @@ fn result(value: Value) -> QueryResult {
 }
 
 fn answer(value: Value) -> String {
-    let rendering = Rendering { max_bytes: 1 << 20, stats: None };
+    let rendering = Rendering { max_bytes: 1 << 20, stats: None, explained: None };
     String::from_utf8(rendering.answer(&result(value), &Notes::default()).unwrap()).unwrap()
 }
 
@@ -75,7 +75,7 @@ fn truncation_counts_series_and_leaves_scalars() {
 
 #[test]
 fn a_long_answer_is_refused_while_it_grows() {
-    let rendering = Rendering { max_bytes: 100, stats: None };
+    let rendering = Rendering { max_bytes: 100, stats: None, explained: None };
     let value = Value::Vector(vec![sample(0, 1.0); 10]);
     let error = rendering.answer(&result(value), &Notes::default()).unwrap_err();
     assert!(matches!(error, Failure::Execution(text) if text.contains("limit of 100 bytes")));
@@ -91,6 +91,7 @@ fn annotations_and_statistics_follow_the_data() {
     let second = Duration::from_secs(1);
     let rendering = Rendering {
         max_bytes: 1 << 20,
+        explained: None,
         stats: Some(Timings { queued: second, evaluated: 3 * second }),
     };
     let answer = rendering.answer(&result, &Notes::of("sum(x)", &result)).unwrap();
