@@ -21,6 +21,38 @@ struct Key {
     text: String,
 }
 
+/// How the texts begin, all of them (contract 3.14). A text that is not in this table is a defect, so
+/// that whoever adds one meets the test that asks for a script of each.
+pub const TEXTS: &[(Severity, &str)] = &[
+    (Severity::Warning, "ratio value should be between -1 and 1, got "),
+    (Severity::Warning, "quantile value should be between 0 and 1, got "),
+    (Severity::Warning, "bucket label \"le\" is missing or has a malformed value of "),
+    (Severity::Warning, "encountered a mix of histograms and floats for metric name "),
+    (Severity::Warning, "encountered a mix of histograms and floats for aggregation"),
+    (Severity::Warning, "vector contains a mix of classic and native histograms"),
+    (Severity::Warning, "vector contains a mix of histograms with exponential and custom buckets "),
+    (Severity::Warning, "this native histogram metric is not a counter: "),
+    (Severity::Warning, "this native histogram metric is not a gauge: "),
+    (Severity::Warning, "incompatible bucket layout encountered for binary operator "),
+    (Severity::Warning, "sort is ineffective for range queries "),
+    (Severity::Warning, "conflicting counter resets during histogram addition"),
+    (Severity::Warning, "conflicting counter resets during histogram subtraction"),
+    (Severity::Warning, "conflicting counter resets during histogram aggregation"),
+    (Severity::Warning, "sample has start time that overlaps with previous sample timestamp "),
+    (Severity::Info, "metric might not be a counter, name does not end in "),
+    (Severity::Info, "metric might not be a counter, __type__ label is not set to "),
+    (Severity::Info, "input to histogram_quantile needed to be fixed for monotonicity "),
+    (Severity::Info, "input to histogram_quantile has NaN observations, result is NaN"),
+    (Severity::Info, "input to histogram_quantile has NaN observations, result is skewed higher"),
+    (Severity::Info, "input to histogram_fraction has NaN observations, "),
+    (Severity::Info, "incompatible sample types encountered for binary operator "),
+    (Severity::Info, "ignored histogram in "),
+    (Severity::Info, "ignored histograms in a range containing both floats and histograms "),
+    (Severity::Info, "mismatched custom buckets were reconciled during addition"),
+    (Severity::Info, "mismatched custom buckets were reconciled during subtraction"),
+    (Severity::Info, "mismatched custom buckets were reconciled during aggregation"),
+];
+
 /// How much an annotation says about the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -88,6 +120,10 @@ impl Annotations {
     }
 
     fn add(&mut self, severity: Severity, text: String, pos: Pos, numbers: Option<Monotonicity>) {
+        debug_assert!(
+            TEXTS.iter().any(|(of, start)| *of == severity && text.starts_with(start)),
+            "{text:?} is not in the table of texts"
+        );
         let (place, detail) = self.entries.entry(Key { severity, text }).or_default();
         // Prometheus evaluates from the left, and of equal texts the later one replaces the other.
         if pos.start >= place.start {
@@ -211,21 +247,32 @@ mod tests {
     #[test]
     fn places_are_lines_and_columns() {
         let mut annotations = Annotations::new();
-        annotations.warn("w", Pos { start: 5, end: 6 });
-        annotations.info("i", Pos { start: 0, end: 1 });
+        annotations.warn(notes::invalid_quantile(2.0), Pos { start: 5, end: 6 });
+        annotations.info("ignored histogram in min aggregation", Pos { start: 0, end: 1 });
         let (warnings, infos) = annotations.render("ab\ncd");
-        assert_eq!(warnings, ["PromQL warning: w (2:3)"]);
-        assert_eq!(infos, ["PromQL info: i (1:1)"]);
+        let quantile = "PromQL warning: quantile value should be between 0 and 1, got 2 (2:3)";
+        assert_eq!(warnings, [quantile]);
+        assert_eq!(infos, ["PromQL info: ignored histogram in min aggregation (1:1)"]);
     }
 
     #[test]
     fn more_than_ten_are_counted() {
         let mut annotations = Annotations::new();
         for i in 0..13 {
-            annotations.info(format!("{i:02}"), Pos::default());
+            annotations.info(format!("ignored histogram in {i:02} aggregation"), Pos::default());
         }
         let (_, infos) = annotations.render("x");
         assert_eq!((infos.len(), infos[10].as_str()), (11, "3 more info annotations omitted"));
+    }
+
+    #[test]
+    fn equal_texts_are_one_at_the_last_place() {
+        let mut annotations = Annotations::new();
+        for (q, start) in [(2.0, 4), (2.0, 9), (2.0, 7), (3.0, 1)] {
+            annotations.warn(notes::invalid_quantile(q), Pos { start, end: start + 1 });
+        }
+        let places: Vec<u32> = annotations.iter().map(|(_, _, pos, _)| pos.start).collect();
+        assert_eq!(places, [9, 1]);
     }
 
     #[test]

@@ -62,7 +62,7 @@ fn storage() -> TestStorage {
             ("i", &n.to_string()),
             ("le", ["0.1", "1", "+Inf"][n as usize % 3]),
         ])
-        .unwrap();
+        .expect("the names differ");
         let mut v = f64::from(n) * 0.1;
         for scrape in 0..SAMPLES {
             noise =
@@ -72,12 +72,14 @@ fn storage() -> TestStorage {
                 0 => v = 0.0,
                 1 => continue,
                 2 => {
-                    storage.append(&labels, t_ms, f64::from_bits(STALE_NAN)).unwrap();
+                    storage
+                        .append(&labels, t_ms, f64::from_bits(STALE_NAN))
+                        .expect("times increase");
                     continue;
                 }
-                step => v += f64::from(u32::try_from(step).unwrap()) * 0.37,
+                step => v += f64::from(u32::try_from(step).expect("nine bits")) * 0.37,
             }
-            storage.append(&labels, t_ms, v).unwrap();
+            storage.append(&labels, t_ms, v).expect("times increase");
         }
     }
     storage
@@ -113,15 +115,17 @@ fn run(
 
 /// Everything of the answer that can be seen, floats as bits.
 fn seen(result: &QueryResult) -> String {
-    let mut out = String::new();
     let Value::Matrix(series) = &result.value else { panic!("a range query gives a matrix") };
-    for s in series {
-        let bits: Vec<(i64, u64)> = s.floats.iter().map(|(t, v)| (*t, v.to_bits())).collect();
-        out += &format!("{} {bits:?} {:?}\n", s.labels, s.histograms);
-    }
+    let rows: Vec<_> = series
+        .iter()
+        .map(|s| {
+            let bits: Vec<(i64, u64)> = s.floats.iter().map(|(t, v)| (*t, v.to_bits())).collect();
+            (s.labels.clone(), bits, &s.histograms)
+        })
+        .collect();
     let stats =
         (result.stats.samples_read, result.stats.queryable_samples, result.stats.num_series);
-    out + &format!("{:?} {stats:?}", result.annotations.render_all(""))
+    format!("{rows:?} {:?} {stats:?}", result.annotations.render_all(""))
 }
 
 #[test]

@@ -119,6 +119,8 @@ fn engine(config: &Config) -> Engine {
         lookback_ms: config.lookback_delta.as_i64(),
         max_samples: config.query_max_samples,
         max_series: config.query_max_series,
+        max_read_samples: config.query_max_read_samples,
+        max_read_bytes: config.query_max_read_bytes.0,
         default_subquery_step_ms: config.evaluation_interval.as_i64(),
         delayed_name_removal: on("promql-delayed-name-removal"),
         type_and_unit_labels: on("type-and-unit-labels"),
@@ -147,9 +149,10 @@ fn failure(e: QueryError) -> Failure {
     let text = e.to_string();
     match e {
         QueryError::Parse(_) => request::invalid("query", &text),
-        QueryError::Execution(_) | QueryError::TooManySamples | QueryError::TooManyBytes { .. } => {
-            Failure::Execution(text)
-        }
+        QueryError::Execution(_)
+        | QueryError::TooManySamples
+        | QueryError::TooManyBytes { .. }
+        | QueryError::TooCostly { .. } => Failure::Execution(text),
         QueryError::OverBudget(_) => Failure::Busy { message: text, limit: "memory" },
         QueryError::Canceled => Failure::Canceled(text),
         QueryError::TimedOut => Failure::Timeout(text),

@@ -49,14 +49,9 @@ pub trait Source: Send + Sync {
     /// [`ReadError`].
     fn read(&self, i: usize, mint: i64, maxt: i64, buf: &mut SeriesBuf) -> Result<(), ReadError>;
 
-    /// Whether series `i` has a sample in `[mint, maxt]`, late ones apart, as far as that can be told
-    /// without decoding any: `None` where it cannot.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    fn has_samples(&self, i: usize, mint: i64, maxt: i64) -> Result<Option<bool>, ReadError> {
-        let _ = (i, mint, maxt);
-        Ok(None)
+    /// Late samples of all series together at most, whatever their time.
+    fn num_late(&self) -> u64 {
+        0
     }
 
     /// Whether [`Source::late`] may give anything.
@@ -65,17 +60,24 @@ pub trait Source: Send + Sync {
         false
     }
 
+    /// Whether series `i` has a sample in `[mint, maxt]`, late ones apart, as far as that can be told
+    /// without decoding any: `None` where it cannot.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn has_samples(&self, i: usize, mint: i64, maxt: i64) -> Result<Option<bool>, ReadError>;
+
     /// Late samples of series `i` in `[mint, maxt]` that beat every source; in time order.
     fn late(&self, i: usize, mint: i64, maxt: i64) -> Vec<(i64, crate::head::late::LateValue)> {
         let _ = (i, mint, maxt);
         Vec::new()
     }
 
-    /// What reading everything costs at most.
+    /// What reading each `step`-th series costs at most.
     ///
     /// # Errors
     /// [`ReadError`].
-    fn estimate(&self, mint: i64, maxt: i64) -> Result<Estimate, ReadError>;
+    fn estimate(&self, step: usize, mint: i64, maxt: i64) -> Result<Estimate, ReadError>;
 }
 
 /// What the bounds of chunks say: a chunk that begins or ends in `[mint, maxt]` has a sample there,

@@ -101,7 +101,8 @@ impl Native {
         for (i, count) in at(self.negative_offset, &self.negative_buckets).into_iter().rev() {
             buckets.push([1.0, -self.bound(i), -self.bound(i - 1), count]);
         }
-        if self.zero_count != 0.0 {
+        // The API leaves out a zero bucket with a negative count.
+        if self.zero_count > 0.0 {
             buckets.push([3.0, -self.zero_threshold, self.zero_threshold, self.zero_count]);
         }
         for (i, count) in at(self.offset, &self.buckets) {

@@ -8,7 +8,7 @@ use super::kept::Times;
 use super::series::Series;
 use super::state::Held;
 use super::windows::Reach;
-use super::{Query, References, State, Steps, selector, subquery};
+use super::{Query, References, State, Steps, selector, state, subquery};
 use crate::ast::{Expr, NodeId, VectorSelector};
 use crate::engine::QueryError;
 use crate::functions::rate::extended::Modifier;
@@ -156,7 +156,7 @@ impl Samples {
             return Ok(false);
         }
         state.stats.samples_read += num_samples;
-        self.clean(reading);
+        self.clean(reading, state)?;
         let histograms: u64 =
             self.histograms.iter().map(|(_, h)| super::row::histogram_samples(h)).sum();
         let own = self.buf.heap_bytes() + (self.clean.0.capacity() + self.clean.1.capacity()) * 8;
@@ -165,9 +165,13 @@ impl Samples {
         Ok(!self.view(reading).times.is_empty() || !self.histograms.is_empty())
     }
 
-    fn clean(&mut self, reading: Reading) {
-        // Without an early end, so that the compiler makes it vector code.
-        let stale = self.buf.values().iter().fold(false, |stale, v| stale | is_stale(*v));
+    fn clean(&mut self, reading: Reading, state: &mut State) -> Result<(), QueryError> {
+        let mut stale = false;
+        for part in state::parts(self.buf.values().len()) {
+            state.worked(part.len() as u64)?;
+            // Without an early end, so that the compiler makes it vector code.
+            stale |= self.buf.values()[part].iter().fold(false, |stale, v| stale | is_stale(*v));
+        }
         self.is_clean = !stale;
         self.clean.0.clear();
         self.clean.1.clear();
@@ -190,6 +194,7 @@ impl Samples {
             }
             self.histograms.push((*t, h));
         }
+        Ok(())
     }
 
     /// Start times of what is no stale marker, as far as they do not lie in the buffer already.

@@ -13,11 +13,11 @@ use super::range::{RangeSource, RangeVector, Reading, Samples, SeriesView, Sourc
 use super::scalar::Scalars;
 use super::series::Series;
 use super::windows::{Reach, Windows};
-use super::{Bits, Operator, Query, References, Row, Rows, State};
+use super::{Bits, Operator, Query, References, Row, Rows, State, state};
 use crate::ast::Pos;
 use crate::engine::QueryError;
 use crate::functions::dispatch::RangeKernel;
-use crate::functions::rate::{Kind, RowPlan};
+use crate::functions::rate::{Kind, RowPlan, find_resets};
 use crate::functions::window::{Notes, Output, Window};
 use crate::functions::{notes, over_time};
 use crate::sum;
@@ -195,9 +195,16 @@ impl Function {
             }
             Fast::Slice(f) => compute_slices(f, &column.windows, series, row, state)?,
             Fast::Row(_) => {
-                column.plan.run(series.values, &mut work.resets, &mut row.floats);
+                work.resets.clear();
+                if column.plan.is_of_counter() {
+                    for part in state::parts(series.values.len()) {
+                        state.worked(part.len() as u64)?;
+                        find_resets(series.values, part, &mut work.resets);
+                    }
+                }
+                column.plan.run(series.values, &work.resets, &mut row.floats);
                 row.present.copy_from(&column.present);
-                state.worked((series.values.len() + column.plan.len()) as u64)?;
+                state.worked(column.plan.len() as u64)?;
             }
         }
         Ok(())

@@ -115,7 +115,7 @@ pub(crate) fn select(
         interrupt: Arc::clone(&query.interrupt),
     };
     let set = query.queryable.select(&selection)?;
-    state.selected(set.len())?;
+    state.selected(&*set)?;
     state.storage_warnings.extend(set.warnings());
     Ok(match &mut state.trace {
         None => set,

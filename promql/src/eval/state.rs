@@ -1,8 +1,9 @@
 //! What operators change while they run: annotations, budgets, statistics and spare rows.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use model::{Account, Charge, Interrupt, Labels};
+use model::{Account, Charge, Estimate, Interrupt, Labels, SeriesSet};
 
 use super::Row;
 use super::trace::Trace;
@@ -17,6 +18,12 @@ const SPARE_ROWS: usize = 16;
 /// Samples of work between two polls of the interrupt: a few hundred microseconds.
 const POLL_EVERY: u64 = 1 << 17;
 
+/// `0..len` in parts small enough for a poll between any two.
+pub(crate) fn parts(len: usize) -> impl Iterator<Item = Range<usize>> {
+    let step = usize::try_from(POLL_EVERY).unwrap_or(usize::MAX);
+    (0..len).step_by(step).map(move |from| from..len.min(from + step))
+}
+
 /// The mutable side of an evaluation.
 pub(crate) struct State {
     pub(crate) annotations: Annotations,
@@ -28,6 +35,11 @@ pub(crate) struct State {
     executor: Arc<dyn Executor>,
     budget: Arc<Budget>,
     max_series: u64,
+    /// What the selectors so far are estimated to read, and the most samples and bytes of that.
+    cost: Estimate,
+    max_read: (u64, u64),
+    /// Operators are only built, to see what they select.
+    dry: bool,
     /// Work since the last poll.
     work: u64,
     spare: Vec<Row>,
@@ -103,6 +115,9 @@ impl State {
             executor: Arc::clone(&context.executor),
             budget: Arc::new(budget),
             max_series: options.max_series,
+            cost: Estimate::default(),
+            max_read: (options.max_read_samples, options.max_read_bytes),
+            dry: false,
             work: 0,
             spare: Vec::new(),
             max_spare: SPARE_ROWS,
@@ -121,6 +136,9 @@ impl State {
             executor: Arc::clone(&self.executor),
             budget: Arc::clone(&self.budget),
             max_series: self.max_series,
+            cost: self.cost,
+            max_read: self.max_read,
+            dry: false,
             work: 0,
             spare: Vec::new(),
             max_spare: usize::MAX,
@@ -148,7 +166,12 @@ impl State {
 
     /// Whether operators are only built, to see what they select.
     pub(crate) fn is_dry(&self) -> bool {
-        self.trace.as_ref().is_some_and(|trace| trace.dry)
+        self.dry || self.trace.as_ref().is_some_and(|trace| trace.dry)
+    }
+
+    /// From now on operators are only built.
+    pub(crate) fn dry_out(&mut self) {
+        self.dry = true;
     }
 
     /// Says that about `samples` samples of work were done, and polls the interrupt when due.
@@ -167,14 +190,32 @@ impl State {
         Ok(self.interrupt.check()?)
     }
 
-    /// Counts selected series.
-    pub(crate) fn selected(&mut self, num_series: usize) -> Result<(), QueryError> {
-        self.stats.num_series += num_series as u64;
+    /// Counts selected series, and refuses what would read too much.
+    pub(crate) fn selected(&mut self, set: &dyn SeriesSet) -> Result<(), QueryError> {
+        self.stats.num_series += set.len() as u64;
         if self.stats.num_series > self.max_series {
             return Err(QueryError::Execution(format!(
                 "query selects {} series, limit {}",
                 self.stats.num_series, self.max_series
             )));
+        }
+        // Half the limit, because a few series stand for all: near it they are all looked at.
+        let (samples, bytes) = self.max_read;
+        if self.trace.as_ref().is_some_and(|trace| trace.dry) {
+            // Whoever asks what a query costs is told.
+            return Ok(());
+        }
+        let before = self.cost;
+        self.cost = before.plus(set.rough_estimate());
+        if self.cost.num_samples > samples / 2 || self.cost.chunk_bytes > bytes / 2 {
+            self.cost = before.plus(set.estimate());
+        }
+        let refuse = |limit, unit| QueryError::TooCostly { estimate: self.cost, limit, unit };
+        if self.cost.num_samples > samples {
+            return Err(refuse(samples, "samples"));
+        }
+        if self.cost.chunk_bytes > bytes {
+            return Err(refuse(bytes, "bytes"));
         }
         Ok(())
     }
@@ -214,6 +255,21 @@ impl State {
             self.budget.shrink(fewer_samples, fewer_bytes);
         }
         *held = Held { samples, bytes };
+        Ok(())
+    }
+
+    /// Charges `more` bytes in place of up to `fewer` that `held` holds: those of a thing, and of what it
+    /// was made of.
+    pub(crate) fn exchange(
+        &mut self,
+        held: &mut Held,
+        fewer: u64,
+        more: u64,
+    ) -> Result<(), QueryError> {
+        self.hold(held, 0, more)?;
+        let fewer = fewer.min(held.bytes);
+        self.budget.shrink(0, fewer);
+        held.bytes -= fewer;
         Ok(())
     }
 

@@ -400,3 +400,27 @@ fn features_are_switched_by_their_prometheus_names() {
     let features = on.get("/api/v1/features").json();
     assert_eq!(features["data"]["promql"]["type_and_unit_labels"], true);
 }
+
+#[test]
+fn a_query_that_would_read_too_much_is_refused_with_its_estimate() {
+    let server = Server::start(&["--query-max-read-samples=5"]);
+    for t in 1..=6 {
+        let line = format!("m f={t} {t}000000000");
+        assert_eq!(server.post("/write?db=x", &[], line.as_bytes()).status, 204);
+    }
+    for route in ["query?time=9", "query_range?start=0&end=9&step=1"] {
+        let answer = server.get(&format!("/api/v1/{route}&query=count_over_time(m_f[1m])"));
+        assert_eq!(answer.status, 422);
+        let error = answer.json();
+        assert_eq!(error["errorType"], "execution");
+        let text = error["error"].as_str().unwrap();
+        assert!(
+            text.starts_with("query would read 1 series with 6 samples in ")
+                && text.ends_with(" by estimate, limit 5 samples"),
+            "{text}"
+        );
+    }
+    // Whoever asks what it costs is told.
+    let plan = server.get("/api/v1/query?time=9&query=count_over_time(m_f[1m])&explain=plan");
+    assert_eq!(plan.status, 200, "{}", plan.text());
+}

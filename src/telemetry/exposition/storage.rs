@@ -10,7 +10,7 @@ use crate::telemetry::{COMPACTION_BOUNDS, Steps};
 
 type Pick = fn(&DbStats) -> u64;
 
-const GAUGES: [(&str, &str, Pick); 9] = [
+const GAUGES: [(&str, &str, Pick); 10] = [
     ("prometheus_tsdb_head_series", "Total number of series in the head block.", |s| s.num_series),
     ("prometheus_tsdb_head_chunks", "Total number of chunks in the head block.", |s| s.num_chunks),
     ("prometheus_tsdb_blocks_loaded", "Number of currently loaded data blocks.", |s| s.num_blocks),
@@ -20,6 +20,11 @@ const GAUGES: [(&str, &str, Pick); 9] = [
         |s| s.block_bytes,
     ),
     ("prometheus_tsdb_wal_storage_size_bytes", "Size of the write-ahead log.", |s| s.wal_bytes),
+    (
+        "silverback_head_refuses_series",
+        "Databases that refuse new series because memory is short.",
+        |s| u64::from(s.refuses_series),
+    ),
     ("silverback_head_bytes", "Memory of the head, nearly.", |s| s.head_bytes),
     ("silverback_late_samples", "Late samples in memory.", |s| s.late_samples),
     ("silverback_block_samples", "Samples in the loaded blocks.", |s| s.block_samples),

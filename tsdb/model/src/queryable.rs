@@ -105,6 +105,32 @@ pub struct Estimate {
     pub chunk_bytes: u64,
 }
 
+impl Estimate {
+    /// This and `other` together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            num_series: self.num_series.saturating_add(other.num_series),
+            num_samples: self.num_samples.saturating_add(other.num_samples),
+            chunk_bytes: self.chunk_bytes.saturating_add(other.chunk_bytes),
+        }
+    }
+
+    /// This `times` over `of`, rounded up.
+    #[must_use]
+    pub fn scaled(self, times: u64, of: u64) -> Self {
+        let scale = |n: u64| {
+            let wide = (u128::from(n) * u128::from(times)).div_ceil(u128::from(of.max(1)));
+            u64::try_from(wide).unwrap_or(u64::MAX)
+        };
+        Self {
+            num_series: scale(self.num_series),
+            num_samples: scale(self.num_samples),
+            chunk_bytes: scale(self.chunk_bytes),
+        }
+    }
+}
+
 /// Something that can be queried: a database, a test storage, a union of both.
 pub trait Queryable: Send + Sync {
     /// The series that pass all matchers and may have samples in `[mint, maxt]`, sorted by labels,
@@ -156,16 +182,6 @@ pub trait SeriesSet: Send + Sync {
     /// [`ReadError`]; `buf` is then empty.
     fn read(&self, i: usize, buf: &mut SeriesBuf) -> Result<(), ReadError>;
 
-    /// Whether series `i` has a sample inside `[mint, maxt]`; cheaper than reading where it can be.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    fn has_samples(&self, i: usize) -> Result<bool, ReadError> {
-        let mut buf = SeriesBuf::new();
-        self.read(i, &mut buf)?;
-        Ok(!buf.times().is_empty() || !buf.histograms().is_empty())
-    }
-
     /// The series in classes of equal labels, where only those that `filter` keeps count. Cheaper
     /// than the labels of each series, where storage compares numbers in place of texts.
     ///
@@ -180,8 +196,23 @@ pub trait SeriesSet: Send + Sync {
         Ok(groups)
     }
 
+    /// Whether series `i` has a sample inside `[mint, maxt]`; cheaper than reading where it can be.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn has_samples(&self, i: usize) -> Result<bool, ReadError> {
+        let mut buf = SeriesBuf::new();
+        self.read(i, &mut buf)?;
+        Ok(!buf.times().is_empty() || !buf.histograms().is_empty())
+    }
+
     /// What reading everything costs at most.
     fn estimate(&self) -> Estimate;
+
+    /// What reading everything costs, from a look at some of the series where there are many.
+    fn rough_estimate(&self) -> Estimate {
+        self.estimate()
+    }
 
     /// What the reader of the answer should know, such as quarantined data in the range.
     fn warnings(&self) -> Vec<String> {

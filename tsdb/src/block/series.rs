@@ -111,6 +111,9 @@ impl SeriesPage {
     }
 }
 
+/// Takes schema, names and values of a label set.
+pub(crate) type VisitSet<'a> = dyn FnMut(u32, &[u32], &[u32]) -> Result<(), ReadError> + 'a;
+
 /// The label sets of an open block.
 #[derive(Debug)]
 pub(crate) struct SeriesTable {
@@ -184,7 +187,7 @@ impl SeriesTable {
         &self,
         file: &SealedFile,
         series: &[u32],
-        visit: &mut dyn FnMut(u32, &[u32], &[u32]) -> Result<(), ReadError>,
+        visit: &mut VisitSet<'_>,
     ) -> Result<(), ReadError> {
         let mut rest = series;
         while let Some(first) = rest.first() {

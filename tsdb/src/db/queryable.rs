@@ -92,8 +92,8 @@ impl Queryable for Db {
     fn select(&self, selection: &Selection) -> Result<Box<dyn SeriesSet>, ReadError> {
         let Selection { matchers, mint, maxt, interrupt, .. } = selection;
         let (sources, warnings) = self.sources(matchers, *mint, *maxt)?;
-        let (seed, interrupt) = (self.options.seed, Arc::clone(interrupt));
-        let set = MergedSet::new(sources, (*mint, *maxt), seed, interrupt)?;
+        let (bounds, seed) = ((*mint, *maxt), self.options.seed);
+        let set = MergedSet::new(sources, bounds, seed, Arc::clone(interrupt))?;
         Ok(Box::new(set.with_warnings(warnings)))
     }
 

@@ -59,6 +59,8 @@ pub struct DbStats {
     pub late_samples: u64,
     /// Bytes of memory of the head, nearly.
     pub head_bytes: u64,
+    /// Whether new series are refused for want of memory.
+    pub refuses_series: bool,
     /// Bytes of the log.
     pub wal_bytes: u64,
     /// Sequence number of the newest record.
@@ -143,6 +145,7 @@ impl Db {
             samples_applied: self.head.samples_applied(),
             late_samples: self.head.late_buffers().iter().map(|b| b.num_rows()).sum(),
             head_bytes: self.head.heap_bytes(),
+            refuses_series: self.head.refused_series(),
             wal_bytes: self.wal.size_bytes(),
             wal_last_seq: self.wal.last_seq(),
             num_blocks: view.blocks.len() as u64,

@@ -90,7 +90,7 @@ impl Db {
     }
 
     fn flush_due(&self, maintenance: &mut Maintenance) -> Result<bool, StepError> {
-        let pressed = self.options.memory.used_percent() >= 70;
+        let pressed = self.is_pressed();
         let late: u64 = self.head.late_buffers().iter().map(|b| b.heap_bytes()).sum();
         let mut flushed = false;
         if late > self.options.max_late_bytes
@@ -104,7 +104,9 @@ impl Db {
         if mint <= maxt {
             // Not what series take besides: no flush frees that, and every step would write a block.
             let bytes = self.head.chunk_bytes();
-            let due = if bytes > self.options.max_head_bytes || pressed && bytes > 64 << 20 {
+            // A block should be worth its file also where memory is short.
+            let worth = (self.options.memory.limit() / 16).min(64 << 20);
+            let due = if bytes > self.options.max_head_bytes || pressed && bytes > worth {
                 // The newest minute stays: scrapes that are still on their way are in order then.
                 Some(maxt.saturating_sub(60_000))
             } else if maxt.saturating_sub(mint) > range + range / 2 {
@@ -127,6 +129,11 @@ impl Db {
         let since = maintenance.late_since_ms.filter(|since| is_some && *since <= now);
         maintenance.late_since_ms = is_some.then(|| since.unwrap_or(now));
         since.is_some_and(|since| now - since >= self.options.max_late_age_ms)
+    }
+
+    /// Whether it is time to give memory back early (reliability contract, section 5).
+    fn is_pressed(&self) -> bool {
+        self.options.memory.used_percent() >= 70
     }
 
     /// Flushes everything now, the newest samples too. Returns whether a block was written.
@@ -178,7 +185,10 @@ impl Db {
             return !slots.is_empty();
         }
         let view = self.views.load();
-        let idle = view.boundary.saturating_sub(self.options.block_range_ms);
+        // A series that was idle for a block range is gone. Where memory is short, one that has
+        // nothing left in the head is made again when it goes on.
+        let patience = if self.is_pressed() { 0 } else { self.options.block_range_ms };
+        let idle = view.boundary.saturating_sub(patience);
         maintenance.dropped_slots = self.head.collect_garbage(view.boundary, idle);
         self.counters.series_removed.add(maintenance.dropped_slots.len() as u64);
         maintenance.retired_chunks = false;

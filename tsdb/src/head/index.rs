@@ -81,6 +81,11 @@ impl NameIndex {
     }
 }
 
+/// Bytes that the allocator keeps beside a small piece of memory.
+const ALLOCATION_BYTES: usize = 16;
+/// Bytes of a label value in a [`NameIndex`] beside its postings.
+const VALUE_BYTES: usize = 2 * (size_of::<(SymbolId, PostingList)>() + 1) + 36;
+
 /// A series in the index.
 #[derive(Debug)]
 struct Indexed {
@@ -396,6 +401,40 @@ impl HeadIndex {
     /// Number of distinct label pairs.
     pub fn num_pairs(&self) -> usize {
         self.names.values().map(NameIndex::num_values).sum()
+    }
+
+    /// Number of slots that are not free.
+    pub fn num_taken(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Gives the memory of free slots at the end and of half empty tables back.
+    pub fn shrink(&mut self) {
+        let len = self.slots.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        if len < self.slots.len() {
+            self.slots.truncate(len);
+            self.free.retain(|slot| (*slot as usize) < len);
+            self.free.shrink_to_fit();
+        }
+        if self.slots.capacity() > 2 * len {
+            self.slots.shrink_to_fit();
+            self.canonical.shrink_to_fit(|c| Canonical::spread(c.hash));
+            *self.order.get_mut() = Order::default();
+            self.order.get_mut().remove();
+        }
+        self.dictionary.symbols_mut().shrink();
+    }
+
+    /// Bytes of memory held, nearly, without walking anything: postings take about as much as the
+    /// codes that they list.
+    pub fn held_bytes(&self) -> usize {
+        2 * self.code_bytes
+            + self.num_taken() * ALLOCATION_BYTES
+            + self.slots.capacity() * size_of::<Option<Indexed>>()
+            + self.canonical.capacity() * (size_of::<Canonical>() + 1)
+            + self.dictionary.symbols().heap_bytes()
+            // The postings of a value, if it is a symbol of one name.
+            + self.dictionary.symbols().len() * VALUE_BYTES
     }
 
     /// Bytes of memory held, nearly; walks the names.

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use hashbrown::HashMap;
 
-use super::{Head, SERIES_BYTES};
+use super::Head;
 use crate::head::late::{LateBuffer, LateValue};
 use crate::head::series::{Logged, Series};
 use crate::head::stripes::{Guards, STRIPES, stripe_of};
@@ -187,14 +187,18 @@ impl Replayer<'_> {
         if series.is_empty() {
             return new;
         }
-        let slots = self.head.index.write().insert_all(series);
+        let slots = {
+            let mut index = self.head.index.write();
+            let slots = index.insert_all(series);
+            self.head.note_index(&index);
+            slots
+        };
         for ((id, _), (slot, is_new)) in series.iter().zip(slots) {
             self.replay.name(*id, slot);
             if is_new {
                 new.push((slot, *id));
             }
         }
-        self.head.series_bytes.fetch_add(new.len() as u64 * SERIES_BYTES, Ordering::Relaxed);
         new
     }
 

@@ -1,11 +1,9 @@
 //! The head's state out to a checkpoint and back.
 
-use std::sync::atomic::Ordering;
-
 use parking_lot::Mutex;
 
 use super::replay::Replay;
-use super::{Head, SERIES_BYTES, signed};
+use super::{Head, signed};
 use crate::checkpoint::SeriesFrame;
 use crate::head::index::HeadIndex;
 use crate::head::series::{Logged, Series};
@@ -55,6 +53,7 @@ impl Head {
         let slots = {
             let mut index = self.index.write();
             let slots = index.insert_frame(frame);
+            self.note_index(&index);
             let mut replay = replay.lock();
             for (series, (slot, _)) in frame.series.iter().zip(&slots) {
                 replay.name(series.id, *slot);
@@ -62,7 +61,7 @@ impl Head {
             slots
         };
         let (mut bytes, mut rows) = (0, 0);
-        let (mut mint, mut maxt, mut new) = (i64::MAX, i64::MIN, 0);
+        let (mut mint, mut maxt) = (i64::MAX, i64::MIN);
         let mut locked = None;
         for (state, (slot, is_new)) in frame.series.iter().zip(slots) {
             let stripe = match &mut locked {
@@ -77,7 +76,6 @@ impl Head {
             let series = stripe.make(slot, self.options.seed);
             if is_new {
                 (series.id, series.defined) = (state.id, true);
-                new += 1;
             }
             series.late_t = series.late_t.max(state.late_t);
             if state.logged_t >= series.logged_t {
@@ -94,7 +92,6 @@ impl Head {
             (mint, maxt) = (mint.min(series.first_t()), maxt.max(series.applied_t()));
         }
         drop(locked);
-        self.series_bytes.fetch_add(new * SERIES_BYTES, Ordering::Relaxed);
         self.note_applied(bytes, mint, maxt, rows);
     }
 

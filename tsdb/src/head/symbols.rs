@@ -88,7 +88,7 @@ impl Symbols {
             found.remove();
         }
         self.free.push(id);
-        if self.ids.capacity() > 4 * self.ids.len() + 64 {
+        if self.ids.capacity() > 4 * self.ids.len() {
             let entries = &self.entries;
             self.ids.shrink_to(2 * self.ids.len(), |id| {
                 entries[id.0 as usize].as_ref().map_or(0, |e| spread(e.hash))
@@ -116,6 +116,19 @@ impl Symbols {
             entry.is_some_and(|e| e.hash == hash && *e.text == *text)
         };
         self.ids.find(spread(hash), is).copied()
+    }
+
+    /// Gives the memory of free numbers at the end back.
+    pub fn shrink(&mut self) {
+        let len = self.entries.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        if len < self.entries.len() {
+            self.entries.truncate(len);
+            self.free.retain(|id| (id.0 as usize) < len);
+            self.free.shrink_to_fit();
+        }
+        if self.entries.capacity() > 2 * len {
+            self.entries.shrink_to_fit();
+        }
     }
 
     /// One more than the highest number that was given out.

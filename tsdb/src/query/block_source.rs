@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use model::{Estimate, Labels, Matcher, ReadError, SeriesBuf};
 use parking_lot::Mutex;
-use roaring::RoaringBitmap;
 
 use super::coded::Coded;
 use super::{Source, any_inside};
@@ -14,7 +13,6 @@ use crate::block::{Block, BlockReader};
 /// The series of a block that pass some matchers.
 pub struct BlockSource {
     block: Arc<Block>,
-    selected: RoaringBitmap,
     series: Vec<u32>,
     /// Readers not in use: one remembers the page that it read last, and neighbours share pages.
     readers: Mutex<Vec<BlockReader>>,
@@ -26,9 +24,8 @@ impl BlockSource {
     /// # Errors
     /// [`ReadError`] where the index is damaged.
     pub fn select(block: Arc<Block>, matchers: &[Matcher]) -> Result<Self, ReadError> {
-        let selected = block.select(matchers)?;
-        let series = selected.iter().collect();
-        Ok(Self { block, selected, series, readers: Mutex::new(Vec::new()) })
+        let series = block.select(matchers)?.into_iter().collect();
+        Ok(Self { block, series, readers: Mutex::new(Vec::new()) })
     }
 }
 
@@ -74,7 +71,8 @@ impl Source for BlockSource {
         Ok(has)
     }
 
-    fn estimate(&self, mint: i64, maxt: i64) -> Result<Estimate, ReadError> {
-        Ok(self.block.estimate(&self.selected, mint, maxt)?)
+    fn estimate(&self, step: usize, mint: i64, maxt: i64) -> Result<Estimate, ReadError> {
+        let series = self.series.iter().step_by(step).copied();
+        Ok(self.block.estimate(series, mint, maxt)?)
     }
 }

@@ -103,14 +103,16 @@ impl Source for HeadSource {
         read_late(&self.late, self.series[i].1, mint, maxt)
     }
 
-    fn estimate(&self, _: i64, _: i64) -> Result<Estimate, ReadError> {
-        let mut estimate = Estimate { num_series: self.series.len() as u64, ..Estimate::default() };
-        for (slot, _) in &self.series {
-            let (samples, bytes) = self.head.weight(*slot);
-            estimate.num_samples += samples;
-            estimate.chunk_bytes += bytes;
+    fn estimate(&self, step: usize, _: i64, _: i64) -> Result<Estimate, ReadError> {
+        let mut estimate = Estimate::default();
+        for (slot, _) in self.series.iter().step_by(step) {
+            let (num_samples, chunk_bytes) = self.head.weight(*slot);
+            estimate = estimate.plus(Estimate { num_series: 1, num_samples, chunk_bytes });
         }
-        estimate.num_samples += self.late.iter().map(|b| b.num_rows()).sum::<u64>();
         Ok(estimate)
+    }
+
+    fn num_late(&self) -> u64 {
+        self.late.iter().map(|b| b.num_rows()).sum()
     }
 }

@@ -30,6 +30,7 @@ pub enum Joined {
     },
 }
 
+#[expect(clippy::len_without_is_empty, reason = "nobody asks")]
 impl Joined {
     /// Number of series.
     pub fn len(&self) -> usize {
@@ -235,7 +236,10 @@ mod tests {
         fn read(&self, _: usize, _: i64, _: i64, _: &mut SeriesBuf) -> Result<(), ReadError> {
             Ok(())
         }
-        fn estimate(&self, _: i64, _: i64) -> Result<Estimate, ReadError> {
+        fn has_samples(&self, _: usize, _: i64, _: i64) -> Result<Option<bool>, ReadError> {
+            Ok(Some(false))
+        }
+        fn estimate(&self, _: usize, _: i64, _: i64) -> Result<Estimate, ReadError> {
             Ok(Estimate::default())
         }
     }

@@ -139,7 +139,7 @@ mod tests {
         fn late(&self, _: usize, mint: i64, maxt: i64) -> Vec<(i64, LateValue)> {
             self.late.range(mint..=maxt).map(|(t, v)| (*t, LateValue::Float(*v))).collect()
         }
-        fn estimate(&self, _: i64, _: i64) -> Result<Estimate, ReadError> {
+        fn estimate(&self, _: usize, _: i64, _: i64) -> Result<Estimate, ReadError> {
             Ok(Estimate::default())
         }
     }

@@ -15,6 +15,9 @@ use super::{SharedSource, Source};
 /// Series between two polls of the interrupt while labels are looked at.
 const SERIES_PER_POLL: usize = 4096;
 
+/// Series of a source that a rough estimate looks at.
+const ROUGH_SERIES: usize = 64;
+
 /// A merged answer to a selection.
 pub struct MergedSet {
     /// By their bounds.
@@ -68,9 +71,7 @@ impl SeriesSet for MergedSet {
     }
 
     fn read(&self, i: usize, buf: &mut SeriesBuf) -> Result<(), ReadError> {
-        if i.is_multiple_of(64) {
-            self.interrupt.check()?;
-        }
+        self.interrupt.check()?;
         let parts = self.series.parts(i);
         if !self.apart {
             let part = |(n, series)| Part { source: self.source(n), series: series as usize };
@@ -79,6 +80,10 @@ impl SeriesSet for MergedSet {
         }
         buf.begin();
         for (n, series) in parts {
+            // A source has little of one series, but there may be many of them.
+            if n % 8 == 7 {
+                self.interrupt.check()?;
+            }
             let read = self.source(n).read(series as usize, self.mint, self.maxt, buf);
             if let Err(e) = read {
                 buf.begin();
@@ -132,17 +137,28 @@ impl SeriesSet for MergedSet {
     }
 
     fn estimate(&self) -> Estimate {
-        let mut sum = Estimate { num_series: self.len() as u64, ..Estimate::default() };
-        // Damage shows when the samples are read; an estimate leaves it out.
-        for part in self.sources.iter().filter_map(|s| s.estimate(self.mint, self.maxt).ok()) {
-            sum.num_samples += part.num_samples;
-            sum.chunk_bytes += part.chunk_bytes;
-        }
-        sum
+        self.estimate_by(usize::MAX)
+    }
+
+    fn rough_estimate(&self) -> Estimate {
+        self.estimate_by(ROUGH_SERIES)
     }
 }
 
 impl MergedSet {
+    /// The estimate from at most `looks` series of each source, which stand for the others.
+    fn estimate_by(&self, looks: usize) -> Estimate {
+        let mut sum = Estimate::default();
+        for source in &self.sources {
+            let (len, step) = (source.len(), source.len().div_ceil(looks).max(1));
+            // Damage shows when the samples are read; an estimate leaves it out.
+            let Ok(seen) = source.estimate(step, self.mint, self.maxt) else { continue };
+            sum = sum.plus(seen.scaled(len as u64, len.div_ceil(step) as u64));
+            sum.num_samples = sum.num_samples.saturating_add(source.num_late());
+        }
+        Estimate { num_series: self.len() as u64, ..sum }
+    }
+
     fn groups_of(
         &self,
         source: &dyn Source,

@@ -36,7 +36,7 @@ mod target;
 
 use load::{BATCH, Load};
 use measure::{Figures, measure};
-use options::Options;
+use options::{Options, What};
 use target::Kind;
 
 /// The targets, in the order of the table.
@@ -69,14 +69,17 @@ fn main() -> std::process::ExitCode {
     };
     let machine = report::machine();
     say(&machine);
-    if options.memory {
-        say(&memory::table());
-        return std::process::ExitCode::SUCCESS;
-    }
-    if options.reads {
-        let mut load = load_of(&options, recording.as_ref(), options.seeds[0]);
-        load.metrics = reads::METRICS;
-        say(&reads::table(&load, &options));
+    let figures = match options.what {
+        What::All => None,
+        What::Memory => Some(memory::table()),
+        What::Reads => {
+            let mut load = load_of(&options, recording.as_ref(), options.seeds[0]);
+            load.metrics = reads::METRICS;
+            Some(reads::table(&load, &options))
+        }
+    };
+    if let Some(figures) = figures {
+        say(&figures);
         return std::process::ExitCode::SUCCESS;
     }
     let mut rounds: Vec<Vec<Figures>> = Vec::new();

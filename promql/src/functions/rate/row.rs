@@ -1,6 +1,8 @@
 //! A whole row of windows at once, for series that share their times: what depends on the times
 //! alone is computed once per column of times, and a series costs a few operations a step.
 
+use std::ops::Range;
+
 use super::{Extent, seconds};
 
 /// Which of the three extrapolating functions.
@@ -84,6 +86,11 @@ impl RowPlan {
         self.steps.len()
     }
 
+    /// Whether falls of the value matter.
+    pub const fn is_of_counter(&self) -> bool {
+        self.kind.is_counter()
+    }
+
     /// Whether the row has no step.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
@@ -95,13 +102,10 @@ impl RowPlan {
     }
 
     /// Writes the answer of each step to `out`, which is as long as the plan; steps without one
-    /// are left alone. `resets` is scratch. The same bits as the functions of the parent module.
-    pub fn run(&self, values: &[f64], resets: &mut Vec<u32>, out: &mut [f64]) {
+    /// are left alone. `resets` are those that [`find_resets`] finds in all of `values`, or nothing where
+    /// [`RowPlan::is_of_counter`] says no. The same bits as the functions of the parent module.
+    pub fn run(&self, values: &[f64], resets: &[u32], out: &mut [f64]) {
         assert_eq!(out.len(), self.steps.len(), "one place per step");
-        resets.clear();
-        if self.kind.is_counter() {
-            find_resets(values, resets);
-        }
         // Windows move forward, so the resets before them need no second look.
         let mut passed = 0;
         for (step, out) in self.steps.iter().zip(out) {
@@ -129,10 +133,13 @@ impl RowPlan {
     }
 }
 
-/// Appends the index of each value that is less than the one before it.
-fn find_resets(values: &[f64], resets: &mut Vec<u32>) {
+/// Appends the place of each value in `range` that is less than the one before it.
+pub fn find_resets(values: &[f64], range: Range<usize>, resets: &mut Vec<u32>) {
+    let first = range.start.saturating_sub(1);
+    let pairs = values[first..range.end].windows(2);
     // Most counters never fall: one pass without a branch per value proves that.
-    if values.windows(2).filter(|pair| pair[1] < pair[0]).count() > 0 {
-        resets.extend(values.windows(2).zip(1_u32..).filter(|(p, _)| p[1] < p[0]).map(|(_, i)| i));
+    if pairs.clone().filter(|pair| pair[1] < pair[0]).count() > 0 {
+        let places = (first + 1..).zip(pairs).filter(|(_, pair)| pair[1] < pair[0]);
+        resets.extend(places.filter_map(|(place, _)| u32::try_from(place).ok()));
     }
 }

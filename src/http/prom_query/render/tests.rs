@@ -84,8 +84,13 @@ fn a_long_answer_is_refused_while_it_grows() {
 #[test]
 fn annotations_and_statistics_follow_the_data() {
     let mut result = result(Value::Vector(Vec::new()));
-    result.annotations.warn("bad", Pos { start: 4, end: 5 });
-    result.annotations.info("odd", Pos { start: 0, end: 1 });
+    result
+        .annotations
+        .warn("quantile value should be between 0 and 1, got 2", Pos { start: 4, end: 5 });
+    result.annotations.info(
+        "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \"x\"",
+        Pos { start: 0, end: 1 },
+    );
     result.storage_warnings.push("block x is quarantined".to_owned());
     result.stats.samples_read = 7;
     let second = Duration::from_secs(1);
@@ -98,9 +103,17 @@ fn annotations_and_statistics_follow_the_data() {
     let json: serde_json::Value = serde_json::from_slice(&answer).unwrap();
     assert_eq!(
         json["warnings"],
-        serde_json::json!(["block x is quarantined", "PromQL warning: bad (1:5)"])
+        serde_json::json!([
+            "block x is quarantined",
+            "PromQL warning: quantile value should be between 0 and 1, got 2 (1:5)"
+        ])
     );
-    assert_eq!(json["infos"], serde_json::json!(["PromQL info: odd (1:1)"]));
+    assert_eq!(
+        json["infos"],
+        serde_json::json!([
+            "PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \"x\" (1:1)"
+        ])
+    );
     let stats = &json["data"]["stats"];
     assert_eq!(
         (stats["timings"]["evalTotalTime"].as_f64(), stats["samples"]["samplesRead"].as_u64()),
