@@ -148,6 +148,9 @@ keys! {
     retention_size: ByteSize = "0" ["storage.tsdb.retention.size"] {live};
     /// Samples further in the future than this are refused.
     max_future: Millis = "10m" in "0s"..="10y" {live};
+    /// Time after which late samples, older than their series' newest, go from memory to a block at
+    /// the latest.
+    max_late_age: Millis = "1h" in "1s"..="1w";
     /// Active series in the process; more are refused, known ones continue.
     max_series: u64 = "5000000" in "1"..="1000000000";
     /// Serve several tenants, told apart by the header X-Scope-OrgID, each with a database of its
@@ -228,6 +231,8 @@ keys! {
     query_max_samples: u64 = "50000000" in "1"..="1000000000000" ["query.max-samples"] {live};
     /// Series that a query may select.
     query_max_series: u64 = "500000" in "1"..="1000000000" {live};
+    /// Series that one delete may touch.
+    max_delete_series: u64 = "1000000" in "1"..="1000000000" {live};
     /// Samples that a query may read by estimate; more is refused before anything is read.
     query_max_read_samples: u64 = "20000000000" in "1"..="1000000000000000" {live};
     /// Encoded bytes that a query may read by estimate; more is refused before anything is read.

@@ -92,7 +92,7 @@ impl Default for QueryContext {
 /// Why there is no result. The display text is what Prometheus answers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
-    /// The text is no query: `bad_data`.
+    /// The text is no query, or its durations come to nothing sensible: `bad_data`.
     #[error("{0}")]
     Parse(String),
     /// The query cannot be evaluated on this data: `execution`.

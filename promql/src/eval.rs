@@ -203,7 +203,9 @@ fn build_node<'q>(
     match query.ast.expr(id) {
         Expr::Vector(_) => selector::build(query, id, steps, selector::Emit::Value, state),
         Expr::Call { function, args } => call::build(query, id, function, args, steps, state),
-        Expr::Aggregate(aggregate) => aggregate::build(query, aggregate, steps, state),
+        Expr::Aggregate(aggregate) => {
+            aggregate::build(query, aggregate, query.ast.pos(id), steps, state)
+        }
         Expr::Binary(_) => binary::build(query, id, steps, state),
         Expr::Unary { negative, expr } => {
             element::build_unary(query, *expr, *negative, steps, state)

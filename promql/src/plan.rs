@@ -286,9 +286,8 @@ impl Frame {
             DurationSpec::Expr(expr) => expr,
         };
         let seconds = self.seconds(expr)?;
-        let fail = |what: &str| {
-            QueryError::execution(format!("{}:{}: {what}", expr.pos.start, expr.pos.end))
-        };
+        let fail =
+            |what: &str| QueryError::Parse(format!("{}:{}: {what}", expr.pos.start, expr.pos.end));
         if seconds.is_nan() || seconds.is_infinite() {
             return Err(fail("duration is NaN or infinite"));
         }
@@ -318,7 +317,7 @@ impl Frame {
                 let (l, r) = (self.seconds(lhs)?, self.seconds(rhs)?);
                 let fail = |what: &str| {
                     let pos = expr.pos;
-                    Err(QueryError::execution(format!("{}:{}: {what}", pos.start, pos.end)))
+                    Err(QueryError::Parse(format!("{}:{}: {what}", pos.start, pos.end)))
                 };
                 match op {
                     DurationOp::Add => l + r,

@@ -4,6 +4,7 @@ pub mod block_source;
 pub mod coded;
 pub mod head_source;
 pub mod join;
+pub mod masked_source;
 pub mod merge;
 pub mod set;
 
@@ -60,6 +61,13 @@ pub trait Source: Send + Sync {
         false
     }
 
+    /// Whether series `i` has a sample in `[mint, maxt]`, late ones apart, as far as that can be told
+    /// without decoding any: `None` where it cannot.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn has_samples(&self, i: usize, mint: i64, maxt: i64) -> Result<Option<bool>, ReadError>;
+
     /// Late samples of series `i` in `[mint, maxt]` that beat every source; in time order.
     fn late(&self, i: usize, mint: i64, maxt: i64) -> Vec<(i64, crate::head::late::LateValue)> {
         let _ = (i, mint, maxt);
@@ -71,6 +79,23 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// [`ReadError`].
     fn estimate(&self, step: usize, mint: i64, maxt: i64) -> Result<Estimate, ReadError>;
+}
+
+/// What the bounds of chunks say: a chunk that begins or ends in `[mint, maxt]` has a sample there,
+/// one that reaches over it may have none.
+pub fn any_inside(
+    chunks: impl IntoIterator<Item = (i64, i64)>,
+    mint: i64,
+    maxt: i64,
+) -> Option<bool> {
+    let mut known = true;
+    for (first, last) in chunks {
+        if (mint..=maxt).contains(&first) || (mint..=maxt).contains(&last) {
+            return Some(true);
+        }
+        known &= first > maxt || last < mint;
+    }
+    known.then_some(false)
 }
 
 /// A shared source.

@@ -152,6 +152,13 @@ pub trait Queryable: Send + Sync {
     /// # Errors
     /// [`ReadError`].
     fn label_values(&self, name: &str, request: &NamesRequest) -> Result<Vec<String>, ReadError>;
+
+    /// What the reader of names between these times should know; ask after the names. What a set
+    /// has to say is in [`SeriesSet::warnings`].
+    fn warnings(&self, mint: i64, maxt: i64) -> Vec<String> {
+        let _ = (mint, maxt);
+        Vec::new()
+    }
 }
 
 /// The answer to a [`Selection`].
@@ -187,6 +194,16 @@ pub trait SeriesSet: Send + Sync {
             groups.push(&mut seen, filter.apply(&self.labels(i)?));
         }
         Ok(groups)
+    }
+
+    /// Whether series `i` has a sample inside `[mint, maxt]`; cheaper than reading where it can be.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn has_samples(&self, i: usize) -> Result<bool, ReadError> {
+        let mut buf = SeriesBuf::new();
+        self.read(i, &mut buf)?;
+        Ok(!buf.times().is_empty() || !buf.histograms().is_empty())
     }
 
     /// What reading everything costs at most.

@@ -37,6 +37,18 @@ impl BitWriter {
         self.pending = over;
     }
 
+    /// Continues a stream of which [`BitWriter::copy_to`] made `bytes`, after its first `num_bits`
+    /// bits; `None` where there are fewer.
+    pub fn resume(bytes: &[u8], num_bits: usize) -> Option<Self> {
+        let (whole, tail) = bytes.split_at_checked(num_bits / 64 * 8)?;
+        let pending = u32::try_from(num_bits % 64).ok()?;
+        let mut word = [0; 8];
+        let tail = tail.get(..(pending as usize).div_ceil(8))?;
+        word[..tail.len()].copy_from_slice(tail);
+        let word = u64::from_be_bytes(word).checked_shr(64 - pending).unwrap_or(0);
+        Some(Self { bytes: whole.to_vec(), word, pending })
+    }
+
     /// Number of bits written.
     pub fn num_bits(&self) -> usize {
         self.bytes.len() * 8 + self.pending as usize
@@ -183,6 +195,19 @@ mod tests {
             let bytes = w.finish();
             prop_assert_eq!(&bytes, &copy);
             prop_assert_eq!(bytes.len(), bits.div_ceil(8));
+            // The same in two goes.
+            let (first, second) = parts.split_at(parts.len() / 2);
+            let mut w = BitWriter::new();
+            for (v, n) in first {
+                w.write(v >> (64 - n), *n);
+            }
+            let (bits, half) = (w.num_bits(), w.finish());
+            prop_assert!(BitWriter::resume(&half, half.len() * 8 + 1).is_none());
+            let mut w = BitWriter::resume(&half, bits).unwrap();
+            for (v, n) in second {
+                w.write(v >> (64 - n), *n);
+            }
+            prop_assert_eq!(w.finish(), &bytes[..]);
             let mut r = BitReader::new(&bytes);
             for (v, n) in &parts {
                 prop_assert_eq!(r.read(*n), v >> (64 - n));

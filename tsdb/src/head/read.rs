@@ -8,6 +8,7 @@ use super::Head;
 use super::late::{LateBuffer, LateValue};
 use crate::chunk::gorilla::{SealedChunk, Truncated, decode_times, decode_values};
 use crate::head::stripes::stripe_of;
+use crate::query::any_inside;
 use crate::wal::record::SeriesRef;
 use model::HistogramValue;
 
@@ -60,6 +61,17 @@ impl Head {
         let to = s.histograms.partition_point(|(t, _)| *t <= maxt);
         histograms.extend_from_slice(s.histograms.get(from..to).unwrap_or_default());
         *has_late = s.has_late;
+    }
+
+    /// Whether the series in `slot` has an in-order sample in `[mint, maxt]`; `None` where only
+    /// decoding tells.
+    pub fn has_samples(&self, slot: u32, id: SeriesRef, mint: i64, maxt: i64) -> Option<bool> {
+        let stripe = self.stripes.lock(stripe_of(slot));
+        let Some(series) = stripe.get(slot).filter(|s| s.id == id) else { return Some(false) };
+        let open = (series.open.count() > 0).then(|| (series.open.mint(), series.open.maxt()));
+        let chunks = series.sealed.iter().map(|c| (c.mint, c.maxt)).chain(open);
+        let histograms = series.histograms.iter().map(|(t, _)| (*t, *t));
+        any_inside(chunks.chain(histograms), mint, maxt)
     }
 
     /// Samples and encoded bytes of the series in `slot`, whatever their time.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use model::{Estimate, Labels, Matcher, ReadError, SeriesBuf};
 use parking_lot::Mutex;
+use roaring::RoaringBitmap;
 
-use super::Source;
 use super::coded::Coded;
+use super::{Source, any_inside};
 use crate::block::{Block, BlockReader};
 
 /// The series of a block that pass some matchers.
@@ -24,8 +25,18 @@ impl BlockSource {
     /// # Errors
     /// [`ReadError`] where the index is damaged.
     pub fn select(block: Arc<Block>, matchers: &[Matcher]) -> Result<Self, ReadError> {
-        let series = block.select(matchers)?.into_iter().collect();
-        Ok(Self { block, series, readers: Mutex::new(Vec::new()) })
+        let selected = block.select(matchers)?;
+        Ok(Self::of(block, selected))
+    }
+
+    /// The series `selected`.
+    pub fn of(block: Arc<Block>, selected: RoaringBitmap) -> Self {
+        Self { block, series: selected.into_iter().collect(), readers: Mutex::new(Vec::new()) }
+    }
+
+    /// The number of series `i` in the block.
+    pub fn series(&self, i: usize) -> u32 {
+        self.series[i]
     }
 }
 
@@ -60,6 +71,15 @@ impl Source for BlockSource {
         reader.read(self.series[i], mint, maxt, buf)?;
         self.readers.lock().push(reader);
         Ok(())
+    }
+
+    fn has_samples(&self, i: usize, mint: i64, maxt: i64) -> Result<Option<bool>, ReadError> {
+        let reader = self.readers.lock().pop();
+        let mut reader = reader.unwrap_or_else(|| self.block.reader());
+        let bounds = reader.chunks(self.series[i])?.iter().map(|row| (row.mint, row.maxt));
+        let has = any_inside(bounds, mint, maxt);
+        self.readers.lock().push(reader);
+        Ok(has)
     }
 
     fn estimate(&self, step: usize, mint: i64, maxt: i64) -> Result<Estimate, ReadError> {

@@ -236,6 +236,9 @@ mod tests {
         fn read(&self, _: usize, _: i64, _: i64, _: &mut SeriesBuf) -> Result<(), ReadError> {
             Ok(())
         }
+        fn has_samples(&self, _: usize, _: i64, _: i64) -> Result<Option<bool>, ReadError> {
+            Ok(Some(false))
+        }
         fn estimate(&self, _: usize, _: i64, _: i64) -> Result<Estimate, ReadError> {
             Ok(Estimate::default())
         }

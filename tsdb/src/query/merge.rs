@@ -118,6 +118,9 @@ mod tests {
             let first = self.samples.keys().next().copied().unwrap_or(0);
             (first, self.samples.keys().next_back().copied().unwrap_or(0))
         }
+        fn has_samples(&self, _: usize, mint: i64, maxt: i64) -> Result<Option<bool>, ReadError> {
+            Ok(Some(self.samples.range(mint..=maxt).next().is_some()))
+        }
         fn late_seq(&self) -> u64 {
             self.seq
         }

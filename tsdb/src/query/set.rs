@@ -28,9 +28,16 @@ pub struct MergedSet {
     /// No source has times of another and none has late samples: they are read one after the other.
     apart: bool,
     interrupt: Arc<dyn Interrupt>,
+    warnings: Vec<String>,
 }
 
 impl MergedSet {
+    /// The same set with something to tell whoever reads it.
+    #[must_use]
+    pub fn with_warnings(self, warnings: Vec<String>) -> Self {
+        Self { warnings, ..self }
+    }
+
     /// Joins `sources`, each sorted by labels; `seed` is the process's.
     ///
     /// # Errors
@@ -45,7 +52,7 @@ impl MergedSet {
         let apart = sources.windows(2).all(|w| w[0].bounds().1 < w[1].bounds().0)
             && !sources.iter().any(|s| s.may_be_late(mint, maxt));
         let series = join(&sources, seed, &*interrupt)?;
-        Ok(Self { sources, series, mint, maxt, apart, interrupt })
+        Ok(Self { sources, series, mint, maxt, apart, interrupt, warnings: Vec::new() })
     }
 
     fn source(&self, n: u32) -> &dyn Source {
@@ -101,6 +108,32 @@ impl SeriesSet for MergedSet {
             groups.push(&mut seen, of_sources[n as usize].labels_of(series as usize).clone());
         }
         Ok(groups)
+    }
+
+    fn has_samples(&self, i: usize) -> Result<bool, ReadError> {
+        let (mint, maxt) = (self.mint, self.maxt);
+        let mut known = true;
+        for (n, series) in self.series.parts(i) {
+            let (source, series) = (self.source(n), series as usize);
+            match source.has_samples(series, mint, maxt)? {
+                Some(true) => return Ok(true),
+                Some(false) => {}
+                None => known = false,
+            }
+            if !source.late(series, mint, maxt).is_empty() {
+                return Ok(true);
+            }
+        }
+        if known {
+            return Ok(false);
+        }
+        let mut buf = SeriesBuf::new();
+        self.read(i, &mut buf)?;
+        Ok(!buf.times().is_empty() || !buf.histograms().is_empty())
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
     }
 
     fn estimate(&self) -> Estimate {
