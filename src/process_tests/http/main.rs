@@ -13,4 +13,5 @@ mod message;
 mod peer;
 mod process;
 mod prom_api;
+mod refusals;
 mod remote_write;
