@@ -231,6 +231,8 @@ keys! {
     query_max_samples: u64 = "50000000" in "1"..="1000000000000" ["query.max-samples"] {live};
     /// Series that a query may select.
     query_max_series: u64 = "500000" in "1"..="1000000000" {live};
+    /// Series that one delete may touch.
+    max_delete_series: u64 = "1000000" in "1"..="1000000000" {live};
     /// Samples that a query may read by estimate; more is refused before anything is read.
     query_max_read_samples: u64 = "20000000000" in "1"..="1000000000000000" {live};
     /// Encoded bytes that a query may read by estimate; more is refused before anything is read.

@@ -2,6 +2,7 @@
 
 mod app;
 mod blocking;
+mod cli;
 mod config;
 mod executor;
 mod http;
@@ -30,7 +31,11 @@ use tenants::{Opener, Tenants};
 const BAD_CONFIG: u8 = 2;
 
 fn main() -> ExitCode {
-    let invocation = Invocation::from_args(std::env::args_os(), |name| std::env::var(name).ok());
+    let args: Vec<_> = std::env::args_os().collect();
+    if let Some(code) = cli::run(&args) {
+        return code;
+    }
+    let invocation = Invocation::from_args(args, |name| std::env::var(name).ok());
     let invocation = match invocation {
         Ok(invocation) => invocation,
         Err(error) if !error.use_stderr() => {

@@ -1,9 +1,12 @@
 //! The database: open, append, query, and the step functions that the owner's threads call.
 
+mod clean;
 mod compaction;
+mod delete;
 mod flush;
 mod open;
 mod queryable;
+mod snapshot;
 mod stats;
 mod steps;
 
@@ -26,13 +29,16 @@ use crate::head::Head;
 use crate::lock::DirLock;
 use crate::manifest::{Edit, Manifest};
 use crate::options::DbOptions;
+use crate::tombstones::Tombstone;
 use crate::view::Views;
 use crate::wal::{Wal, WalError, WalMode};
 
 use compaction::Compaction;
 use stats::Counters;
 
+pub use delete::{DeleteError, DeleteReport};
 pub use open::{OpenError, OpenReport};
+pub use snapshot::SNAPSHOTS;
 pub use stats::{CountBy, DbStats, DiskUse, HeadTop};
 pub use steps::StepError;
 
@@ -82,6 +88,8 @@ pub struct Db {
     /// One flush, checkpoint or change of the set of blocks at a time.
     maintenance: Mutex<Maintenance>,
     compaction: Compaction,
+    /// Deletions that are logged, and that blocks do not show yet.
+    unseen_deletions: Mutex<Vec<Arc<Tombstone>>>,
     counters: Counters,
     metadata: RwLock<HashMap<String, MetricMetadata>>,
     databases: RwLock<BTreeSet<String>>,

@@ -6,6 +6,7 @@
 
 pub mod abort;
 pub mod append;
+pub mod backup;
 pub mod block;
 pub mod checkpoint;
 pub mod chunk;
@@ -21,6 +22,8 @@ pub mod postings;
 pub mod quarantine;
 pub mod query;
 pub mod retention;
+pub mod tombstones;
+pub mod verify;
 pub mod view;
 pub mod wal;
 

@@ -4,6 +4,7 @@ pub mod block_source;
 pub mod coded;
 pub mod head_source;
 pub mod join;
+pub mod masked_source;
 pub mod merge;
 pub mod set;
 

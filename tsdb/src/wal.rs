@@ -16,6 +16,7 @@ pub mod record;
 mod reader;
 mod repair;
 mod segment;
+pub mod verify;
 mod writer;
 
 use std::collections::VecDeque;

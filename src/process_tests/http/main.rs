@@ -1,6 +1,7 @@
 //! The server as a process, spoken to over raw sockets.
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+mod admin_api;
 mod answers;
 mod configs;
 mod damage;
@@ -15,3 +16,4 @@ mod process;
 mod prom_api;
 mod refusals;
 mod remote_write;
+mod tools;

@@ -10,7 +10,7 @@ use crate::telemetry::{COMPACTION_BOUNDS, Steps};
 
 type Pick = fn(&DbStats) -> u64;
 
-const GAUGES: [(&str, &str, Pick); 10] = [
+const GAUGES: [(&str, &str, Pick); 11] = [
     ("prometheus_tsdb_head_series", "Total number of series in the head block.", |s| s.num_series),
     ("prometheus_tsdb_head_chunks", "Total number of chunks in the head block.", |s| s.num_chunks),
     ("prometheus_tsdb_blocks_loaded", "Number of currently loaded data blocks.", |s| s.num_blocks),
@@ -31,10 +31,13 @@ const GAUGES: [(&str, &str, Pick); 10] = [
     ("silverback_quarantined_blocks", "Blocks whose samples are missing from answers.", |s| {
         s.quarantined_blocks
     }),
+    ("silverback_tombstones", "Deletes that wait to be carried out in blocks.", |s| {
+        s.num_tombstones
+    }),
 ];
 
 /// In Prometheus writing the head to a block is a compaction too.
-const COUNTERS: [(&str, &str, Pick); 10] = [
+const COUNTERS: [(&str, &str, Pick); 11] = [
     (
         "prometheus_tsdb_compactions_total",
         "Total number of compactions that were executed for the partition.",
@@ -76,6 +79,7 @@ const COUNTERS: [(&str, &str, Pick); 10] = [
         "Total number of series removed in the head.",
         |s| s.series_removed,
     ),
+    ("silverback_samples_deleted_total", "Samples deleted on request.", |s| s.deleted_samples),
     ("silverback_flushes_total", "Blocks written from the head.", |s| s.flushes),
     ("silverback_compaction_read_bytes_total", "Bytes of the blocks that compactions read.", |s| {
         s.compaction_bytes_read

@@ -31,7 +31,7 @@ const MAX_PAUSE_MS: u64 = 600_000;
 #[derive(Debug)]
 pub(super) struct Compaction {
     /// One compaction at a time; locked before the flush lock.
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     stopped: AtomicBool,
     max_range_ms: AtomicI64,
 }
@@ -47,7 +47,7 @@ impl Compaction {
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     /// Blocks of which something may be on disk, and that the manifest should not name.
     leftovers: Vec<BlockId>,
     /// Failures since the last success, and when the last one was.
@@ -154,7 +154,7 @@ impl Db {
         Ok(gone.len())
     }
 
-    fn may_compact(&self) -> bool {
+    pub(super) fn may_compact(&self) -> bool {
         !*self.closed.read() && !self.compaction.stopped.load(Ordering::Acquire)
     }
 
@@ -173,14 +173,28 @@ impl Db {
         );
         // The view is not held while blocks are written: it would keep retired memory alive.
         let (blocks, boundary) = (self.candidates(), self.views.load().boundary);
-        let Some(plan) = plan(&blocks, boundary, &rules, now_ms) else { return Ok(false) };
+        let next = plan(&blocks, boundary, &rules, now_ms);
+        let Some(plan) = next.or_else(|| self.purge_due().map(|id| Plan::Merge(vec![id]))) else {
+            return Ok(false);
+        };
+        self.carry_out(state, &plan, &blocks)
+    }
+
+    /// Makes the blocks of `plan` and puts them in the place of its inputs.
+    pub(super) fn carry_out(
+        &self,
+        state: &mut State,
+        plan: &Plan,
+        blocks: &[Candidate],
+    ) -> Result<bool, StepError> {
+        let options = &self.options;
         let inputs = plan.inputs();
         let inputs_bytes =
             blocks.iter().filter(|b| inputs.contains(&b.id)).map(|b| b.bytes).sum::<u64>();
         self.check_space(inputs_bytes)?;
         let charge = options.memory.charge(Account::Compaction, inputs.len() as u64 * INPUT_BYTES);
         let charge = charge.map_err(ReadError::from)?;
-        let written = self.write_blocks(&plan);
+        let written = self.write_blocks(plan);
         drop(charge);
         match written {
             Ok(outputs) => {
@@ -192,10 +206,13 @@ impl Db {
     }
 
     fn write_blocks(&self, plan: &Plan) -> Result<Vec<Arc<Block>>, StepError> {
+        // What is deleted from here on is masked in the outputs when they are published.
+        let masks = self.views.load().masks.clone();
         let job = Job {
             fs: &self.fs,
             dir: &self.dir,
             inputs: plan.inputs(),
+            masks: &masks,
             interrupt: &Stop(self),
             new_id: &|| self.new_block_id(),
         };
@@ -247,7 +264,7 @@ impl Db {
     }
 
     /// Removes what earlier compactions could not remove.
-    fn remove_leftovers(&self, state: &mut State) -> Result<(), StepError> {
+    pub(super) fn remove_leftovers(&self, state: &mut State) -> Result<(), StepError> {
         if state.leftovers.is_empty() {
             return Ok(());
         }

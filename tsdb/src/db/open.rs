@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
 use super::compaction::Compaction;
+use super::delete::Deletions;
 use super::stats::Counters;
 use super::{Db, Maintenance, note_databases, note_metadata};
 use crate::block::directory::{self, Found};
@@ -22,7 +23,7 @@ use crate::lock::{DirLock, LockError};
 use crate::manifest::{Edit, Manifest, ManifestError};
 use crate::options::DbOptions;
 use crate::quarantine::{self, Quarantined};
-use crate::view::{View, Views};
+use crate::view::Views;
 use crate::wal::record::Record;
 use crate::wal::{Position, SegmentIndex, Wal, WalError, WalOptions};
 
@@ -88,13 +89,11 @@ impl Db {
 
         let mut lost = Lost::default();
         let blocks = open_blocks(&*fs, dir, &state.blocks, &mut lost, &mut report)?;
-        report.blocks = blocks.len();
         // The quarantine, which is durable, says what is missing from here on.
         if !lost.moved.is_empty() {
-            manifest.append(&Edit { remove: lost.moved, ..Edit::default() })?;
+            let remove = std::mem::take(&mut lost.moved);
+            manifest.append(&Edit { remove, ..Edit::default() })?;
         }
-        let missing = quarantine::list(&*fs, dir)?.into_iter().chain(lost.left_out).collect();
-
         let head_options = HeadOptions {
             block_range_ms: options.block_range_ms,
             max_series: options.max_series,
@@ -104,6 +103,7 @@ impl Db {
         let head = Arc::new(Head::new(head_options, state.boundary, state.max_series_ref + 1));
         let mut names = Names::default();
         let replay = Mutex::new(Replay::behind(state.late_seq));
+        let mut deletions = Deletions::new(&state.tombstones);
         let mut late_records = Vec::new();
         let found = match state.checkpoint {
             None => CheckpointReport::default(),
@@ -114,35 +114,50 @@ impl Db {
                 })?
             }
         };
+        deletions.skip_to(found.seq);
         let damaged_regions = found.damaged_frames + u64::from(found.truncated);
         report.damaged_regions += damaged_regions;
         let damaged_checkpoint = state.checkpoint.filter(|_| damaged_regions > 0);
         progress(replay.lock().rows);
         let segment = state.checkpoint.and_then(|segment| u32::try_from(segment).ok());
         let from = Position { segment: SegmentIndex(segment.unwrap_or(1)), seq: found.seq + 1 };
-        // Where checkpoint and log are lost, records must not get numbers that the manifest calls
-        // flushed: replay would skip their late rows.
-        let wal_options =
-            WalOptions { mode: options.wal_mode, used_seq: state.late_seq, ..WalOptions::new(dir) };
+        let used_seq = used_seq(&blocks, state.late_seq, deletions.last_seq());
+        let wal_options = WalOptions { mode: options.wal_mode, used_seq, ..WalOptions::new(dir) };
         let (opened, replay) = head.replaying(replay.into_inner(), |replayer| {
             for record in late_records {
                 // Its late rows are in no block, unless a flush came after it and took them
                 // together with rows of later records: then the block knows better.
                 replayer.record(found.seq.saturating_add(1), record);
             }
-            Wal::open(Arc::clone(&fs), wal_options, from, &mut |seq, record| {
+            let opened = Wal::open(Arc::clone(&fs), wal_options, from, &mut |seq, record| {
                 names.take(&record);
+                deletions.replay(seq, &record, replayer);
                 replayer.record(seq, record);
                 progress(replayer.rows());
                 Ok(())
-            })
+            });
+            deletions.end(replayer);
+            opened
         });
         let (wal, wal_report) = opened?;
         head.end_replay(&replay);
-        report.damaged_regions += wal_report.damaged_regions;
+        report.damaged_regions +=
+            wal_report.damaged_regions + u64::from(wal_report.lost_records > 0);
+        let last_seq = wal_report.last_seq.max(found.seq);
+        let is_cut = checkpoint::is_one_lost(&*fs, &dir.join("wal"), state.checkpoint, last_seq)?;
+        report.damaged_regions += u64::from(is_cut);
         (report.replayed_rows, report.orphaned_rows) = (replay.rows, replay.orphans);
 
-        let view = View { boundary: state.boundary, blocks, missing };
+        let mut view = deletions.view(state.boundary, blocks, &mut |block, why| {
+            lost.leave_out(&*fs, dir, block.id(), &why, &mut report)
+        })?;
+        if !lost.moved.is_empty() {
+            manifest.append(&Edit { remove: lost.moved, ..Edit::default() })?;
+        }
+        report.blocks = view.blocks.len();
+        view.keeps_tombstones = !lost.left_out.is_empty();
+        view.missing = quarantine::list(&*fs, dir)?.into_iter().chain(lost.left_out).collect();
+        view.drop_idle_tombstones();
         let maintenance = Maintenance {
             manifest,
             dropped_slots: Vec::new(),
@@ -161,6 +176,7 @@ impl Db {
             views: Views::new(view),
             maintenance: Mutex::new(maintenance),
             compaction,
+            unseen_deletions: Mutex::default(),
             counters: Counters::default(),
             last_seen_ms: Some(state.last_seen_ms).filter(|ms| *ms > i64::MIN),
             metadata: RwLock::new(names.metadata),
@@ -171,6 +187,13 @@ impl Db {
         };
         Ok((db, report))
     }
+}
+
+/// Where checkpoint and log are lost, records must not get numbers that the manifest calls flushed:
+/// replay would skip their late rows. And a delete must get a higher one than the blocks that it masks.
+fn used_seq(blocks: &[Arc<Block>], late_seq: u64, deleted_seq: u64) -> u64 {
+    let settled = blocks.iter().map(|b| b.meta().settled_seq()).max().unwrap_or(0);
+    settled.max(late_seq).max(deleted_seq)
 }
 
 /// Metadata and databases as records name them.
@@ -253,6 +276,29 @@ struct Lost {
     left_out: Vec<Quarantined>,
 }
 
+impl Lost {
+    /// Does without a live block; a damaged one goes to the quarantine.
+    fn leave_out(
+        &mut self,
+        fs: &dyn Fs,
+        dir: &Path,
+        id: BlockId,
+        why: &BlockError,
+        report: &mut OpenReport,
+    ) -> io::Result<()> {
+        let what = if matches!(why, BlockError::Corrupt { .. }) {
+            directory::quarantine(fs, dir, id, &dir.join(quarantine::DIR))?;
+            self.moved.push(id);
+            "in quarantine"
+        } else {
+            self.left_out.push(Quarantined::new(fs, &dir.join(id.to_string()), id));
+            "left out"
+        };
+        report.damaged_blocks.push(format!("block {id} is {what}: {why}"));
+        Ok(())
+    }
+}
+
 /// Opens the live blocks; what else is found in the directory is dealt with as the table of
 /// [`directory`] says.
 fn open_blocks(
@@ -268,15 +314,7 @@ fn open_blocks(
         match found {
             Found::Live(id) => match Block::open(fs, &dir.join(id.to_string())) {
                 Ok(block) => blocks.push(block),
-                Err(why @ BlockError::Corrupt { .. }) => {
-                    directory::quarantine(fs, dir, id, &aside)?;
-                    lost.moved.push(id);
-                    report.damaged_blocks.push(format!("block {id} is in quarantine: {why}"));
-                }
-                Err(why) => {
-                    lost.left_out.push(Quarantined::new(fs, &dir.join(id.to_string()), id));
-                    report.damaged_blocks.push(format!("block {id} is left out: {why}"));
-                }
+                Err(why) => lost.leave_out(fs, dir, id, &why, report)?,
             },
             Found::Missing(id) => {
                 directory::note_missing(fs, id, &aside)?;

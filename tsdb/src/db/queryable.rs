@@ -15,6 +15,7 @@ use crate::quarantine;
 use crate::query::SharedSource;
 use crate::query::block_source::BlockSource;
 use crate::query::head_source::HeadSource;
+use crate::query::masked_source::{self, MaskedSource};
 use crate::query::set::MergedSet;
 use crate::view::View;
 
@@ -33,10 +34,17 @@ impl Db {
         let warnings = quarantine::warnings(&view.missing, mint, maxt);
         let mut sources: Vec<SharedSource> = Vec::new();
         for block in &view.blocks {
-            if block.meta().overlaps(mint, maxt) {
-                let source = BlockSource::select(Arc::clone(block), matchers)?;
-                sources.push(Arc::new(source));
+            if !block.meta().overlaps(mint, maxt) {
+                continue;
             }
+            let block = Arc::clone(block);
+            sources.push(match view.mask(block.id()) {
+                None => Arc::new(BlockSource::select(block, matchers)?),
+                Some(mask) => {
+                    let mask = Arc::clone(mask);
+                    Arc::new(MaskedSource::select(block, mask, matchers, mint, maxt)?)
+                }
+            });
         }
         if maxt >= view.boundary || late.iter().any(|b| b.overlaps(mint, maxt)) {
             let boundary = view.boundary;
@@ -58,7 +66,10 @@ impl Db {
         for block in &view.blocks {
             request.interrupt.check()?;
             if block.meta().overlaps(request.mint, request.maxt) {
-                out.extend(list(&Names::Block(block))?);
+                let hidden = view
+                    .mask(block.id())
+                    .map(|mask| masked_source::hidden(block, mask, request.mint, request.maxt));
+                out.extend(list(&Names::Block(block, hidden))?);
             }
         }
         let (first, last) = self.head.bounds();
@@ -71,15 +82,28 @@ impl Db {
 }
 
 impl Block {
-    /// The series that pass; `None` where every series does.
-    fn within(&self, matchers: &[Matcher]) -> Result<Option<RoaringBitmap>, BlockError> {
-        if matchers.is_empty() { Ok(None) } else { self.select(matchers).map(Some) }
+    /// The series that pass and are not `hidden`; `None` where every series is.
+    fn within(
+        &self,
+        matchers: &[Matcher],
+        hidden: Option<&RoaringBitmap>,
+    ) -> Result<Option<RoaringBitmap>, BlockError> {
+        let hidden = hidden.filter(|hidden| !hidden.is_empty());
+        if matchers.is_empty() && hidden.is_none() {
+            return Ok(None);
+        }
+        let mut within = self.select(matchers)?;
+        if let Some(hidden) = hidden {
+            within -= hidden;
+        }
+        Ok(Some(within))
     }
 }
 
 /// Where names are listed.
 enum Names<'a> {
-    Block(&'a Block),
+    /// And the series of which everything is deleted.
+    Block(&'a Block, Option<RoaringBitmap>),
     Head(&'a crate::head::Head),
 }
 
@@ -110,8 +134,8 @@ impl Queryable for Db {
                     .then(|| never(resolve::select(&index, &request.matchers)));
                 Ok(never(resolve::label_names(&index, within.as_ref())))
             }
-            Names::Block(block) => {
-                let within = block.within(&request.matchers)?;
+            Names::Block(block, hidden) => {
+                let within = block.within(&request.matchers, hidden.as_ref())?;
                 Ok(resolve::label_names(*block, within.as_ref())?)
             }
         })
@@ -126,8 +150,8 @@ impl Queryable for Db {
                     .then(|| never(resolve::select(&index, &request.matchers)));
                 Ok(never(resolve::label_values(&index, name, within.as_ref())))
             }
-            Names::Block(block) => {
-                let within = block.within(&request.matchers)?;
+            Names::Block(block, hidden) => {
+                let within = block.within(&request.matchers, hidden.as_ref())?;
                 Ok(resolve::label_values(*block, name, within.as_ref())?)
             }
         })

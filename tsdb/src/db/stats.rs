@@ -38,6 +38,7 @@ pub(super) struct Counters {
     pub(super) time_retentions: Counter,
     pub(super) size_retentions: Counter,
     pub(super) series_removed: Counter,
+    pub(super) deleted_samples: Counter,
 }
 
 /// What `/metrics` and `status/tsdb` show.
@@ -103,6 +104,10 @@ pub struct DbStats {
     pub series_removed: u64,
     /// Blocks whose samples are missing from answers.
     pub quarantined_blocks: u64,
+    /// Samples deleted since the start.
+    pub deleted_samples: u64,
+    /// Deletes that wait to be carried out in blocks.
+    pub num_tombstones: u64,
 }
 
 /// What retention by size weighs.
@@ -167,6 +172,8 @@ impl Db {
             size_retentions: counters.size_retentions.get(),
             series_removed: counters.series_removed.get(),
             quarantined_blocks: view.missing.len() as u64,
+            deleted_samples: counters.deleted_samples.get(),
+            num_tombstones: view.tombstones.len() as u64,
         }
     }
 

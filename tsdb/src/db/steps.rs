@@ -3,6 +3,7 @@
 
 use std::io;
 
+use super::delete::tombstones_edit;
 use super::stats::Counters;
 use super::{Db, Maintenance};
 use crate::append::AppendError;
@@ -14,7 +15,7 @@ use crate::wal::WalError;
 use crate::wal::record::Record;
 
 /// Names or histograms in one record of a checkpoint: a frame takes 16 KiB of each.
-const CHECKPOINT_BIG_ROWS: usize = 4096;
+pub(super) const CHECKPOINT_BIG_ROWS: usize = 4096;
 
 /// Why a step failed; what it had written is removed or ignored, and the next call tries again.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +44,9 @@ pub enum StepError {
         free: u64,
     },
     /// A compaction made more or fewer samples than it should; its inputs stay.
-    #[error("{samples_in} samples in, {samples_out} out, {duplicates} duplicates")]
+    #[error(
+        "{samples_in} samples in, {samples_out} out, {duplicates} duplicates, {deleted} deleted"
+    )]
     Lost {
         /// Samples of the inputs.
         samples_in: u64,
@@ -51,6 +54,8 @@ pub enum StepError {
         samples_out: u64,
         /// Samples that another one beat.
         duplicates: u64,
+        /// Samples that tombstones took.
+        deleted: u64,
     },
 }
 
@@ -70,7 +75,11 @@ impl Db {
     pub fn recover_wal_step(&self) -> Result<(), AppendError> {
         self.wal.try_recover().map_err(|e| AppendError::Wal(e.to_string()))?;
         self.head.apply(u16::MAX, self.visible_seq(self.options.wal_mode));
-        Ok(())
+        if self.unseen_deletions.lock().is_empty() {
+            return Ok(());
+        }
+        let shown = self.show_deletions(&mut self.maintenance());
+        shown.map_err(|e| AppendError::Wal(e.to_string()))
     }
 
     /// Flushes what is due: late samples by size or age, in-order ones by size or, once the head spans one
@@ -206,7 +215,7 @@ impl Db {
         *self.closed.write() = true;
         let mut maintenance = self.maintenance();
         // Rows that wait since a failed commit count, too.
-        self.settle(self.wal.last_seq())?;
+        self.settle(&mut maintenance, self.wal.last_seq())?;
         self.flush_everything(&mut maintenance)?;
         self.write_checkpoint(&mut maintenance, Keep::Names)?;
         Ok(self.wal.close()?)
@@ -232,25 +241,25 @@ impl Db {
         let place = self.wal.cut()?;
         let (segment, seq) = (u64::from(place.segment.0), place.seq - 1);
         self.head.apply(u16::MAX, self.wal.durable_seq());
+        // The records of deletions before the cut go with the log: from here on the manifest has them.
+        self.show_deletions(maintenance)?;
 
         let dir = self.dir.join("wal");
         let mut writer = CheckpointWriter::create(&*self.fs, &dir, segment, seq)?;
         if keep == Keep::Series {
             self.checkpoint_series(&mut writer)?;
         }
-        for names in self.metadata(None).chunks(CHECKPOINT_BIG_ROWS) {
-            writer.record(&Record { metadata: names.to_vec(), ..Record::default() })?;
-        }
-        for names in self.databases().chunks(CHECKPOINT_BIG_ROWS) {
-            writer.record(&Record { databases: names.to_vec(), ..Record::default() })?;
-        }
+        self.checkpoint_names(&mut writer)?;
         // It may hold rows and newest times of records behind the cut. Were it durable before
         // them, a power cut could leave half a batch, or a series that takes a lost row for known.
         self.wal.sync()?;
         maintenance.checkpoint_bytes = writer.finish()?;
         self.counters.checkpoint_bytes_written.add(maintenance.checkpoint_bytes);
+        let (add_tombstones, remove_tombstones) = tombstones_edit(maintenance, &self.views.load());
         maintenance.manifest.append(&Edit {
             checkpoint: Some(segment),
+            add_tombstones,
+            remove_tombstones,
             max_series_ref: Some(self.head.next_ref()),
             ..self.edit()
         })?;

@@ -10,6 +10,7 @@ use model::HistogramValue;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::abort::Held;
+use crate::head::delete::PendingDeletion;
 use crate::head::series::Series;
 
 /// Number of stripes.
@@ -36,6 +37,8 @@ pub struct Pending {
     pub floats: Vec<PendingRow<f64>>,
     /// Histogram rows.
     pub histograms: Vec<PendingRow<HistogramValue>>,
+    /// Deletions; who has one has no rows.
+    pub deletions: Vec<PendingDeletion>,
 }
 
 /// A row on its way from the log to its series.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::{Estimate, Labels, Matcher, ReadError, SeriesBuf};
 use parking_lot::Mutex;
+use roaring::RoaringBitmap;
 
 use super::coded::Coded;
 use super::{Source, any_inside};
@@ -24,8 +25,18 @@ impl BlockSource {
     /// # Errors
     /// [`ReadError`] where the index is damaged.
     pub fn select(block: Arc<Block>, matchers: &[Matcher]) -> Result<Self, ReadError> {
-        let series = block.select(matchers)?.into_iter().collect();
-        Ok(Self { block, series, readers: Mutex::new(Vec::new()) })
+        let selected = block.select(matchers)?;
+        Ok(Self::of(block, selected))
+    }
+
+    /// The series `selected`.
+    pub fn of(block: Arc<Block>, selected: RoaringBitmap) -> Self {
+        Self { block, series: selected.into_iter().collect(), readers: Mutex::new(Vec::new()) }
+    }
+
+    /// The number of series `i` in the block.
+    pub fn series(&self, i: usize) -> u32 {
+        self.series[i]
     }
 }
 

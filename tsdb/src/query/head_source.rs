@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use model::{Estimate, Labels, Matcher, ReadError, SeriesBuf};
+use roaring::RoaringBitmap;
 
 use parking_lot::Mutex;
 
@@ -42,7 +43,20 @@ impl HeadSource {
         let index = head.index();
         let selected: Result<_, Infallible> = resolve::select(&HeadPostings(&index), matchers);
         let Ok(selected) = selected;
-        let series = index.in_order(&selected).into_iter().map(|s| (s, index.series(s))).collect();
+        drop(index);
+        Self::of(head, &selected, boundary, late, view)
+    }
+
+    /// The series in the slots `selected`; otherwise as [`HeadSource::select`].
+    pub fn of(
+        head: &Arc<Head>,
+        selected: &RoaringBitmap,
+        boundary: i64,
+        late: Vec<Arc<LateBuffer>>,
+        view: Arc<dyn Send + Sync>,
+    ) -> Self {
+        let index = head.index();
+        let series = index.in_order(selected).into_iter().map(|s| (s, index.series(s))).collect();
         drop(index);
         let snapshots = Mutex::default();
         Self { head: Arc::clone(head), series, boundary, late, snapshots, _view: view }
