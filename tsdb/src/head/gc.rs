@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hashbrown::HashSet;
+use parking_lot::MutexGuard;
 
 use super::late::LateBuffer;
 use super::{Head, signed};
@@ -15,7 +16,7 @@ use crate::head::stripes::{STRIPES, Stripe};
 use crate::wal::record::SeriesRef;
 
 /// Pages of a stripe that are looked through under one lock.
-const PAGES: usize = 8;
+const PAGES: usize = 4;
 /// Slots that are freed under one lock of the index.
 const SLOTS: usize = 256;
 
@@ -91,6 +92,8 @@ impl Collection<'_> {
             }
             self.page(&mut stripe, number, page, &mut waiting);
         }
+        // Who waits for the stripe is next, not this thread again.
+        MutexGuard::unlock_fair(stripe);
         true
     }
 

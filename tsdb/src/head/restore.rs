@@ -1,6 +1,6 @@
 //! The head's state out to a checkpoint and back.
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::replay::Replay;
 use super::{Head, signed};
@@ -26,6 +26,8 @@ impl Head {
                 take(series, slot, &index);
             }
         }
+        drop(index);
+        MutexGuard::unlock_fair(stripe);
         true
     }
 
