@@ -143,13 +143,21 @@ keys! {
     memory_limit: MemoryLimit = "60%";
     /// Samples older than this are refused and deleted; 0 keeps everything.
     retention: Millis = "0s" ["storage.tsdb.retention.time"] {live};
+    /// Bytes that blocks and logs under data-dir may take, those of all tenants together; the oldest
+    /// blocks are deleted until the rest fits. 0 is no limit.
+    retention_size: ByteSize = "0" ["storage.tsdb.retention.size"] {live};
     /// Samples further in the future than this are refused.
     max_future: Millis = "10m" in "0s"..="10y" {live};
+    /// Time after which late samples, older than their series' newest, go from memory to a block at
+    /// the latest.
+    max_late_age: Millis = "1h" in "1s"..="1w";
     /// Active series in the process; more are refused, known ones continue.
     max_series: u64 = "5000000" in "1"..="1000000000";
     /// Serve several tenants, told apart by the header X-Scope-OrgID, each with a database of its
     /// own under data-dir/tenants.
     tenants: bool = "false";
+    /// Time between looks whether there is something to flush, to compact or to delete.
+    maintenance_interval: Millis = "5s" in "10ms"..="10m" {live};
     /// Time that running requests get when the server stops, and that the stop may take.
     shutdown_grace: Millis = "30s" in "0s"..="10m";
 
@@ -223,6 +231,12 @@ keys! {
     query_max_samples: u64 = "50000000" in "1"..="1000000000000" ["query.max-samples"] {live};
     /// Series that a query may select.
     query_max_series: u64 = "500000" in "1"..="1000000000" {live};
+    /// Series that one delete may touch.
+    max_delete_series: u64 = "1000000" in "1"..="1000000000" {live};
+    /// Samples that a query may read by estimate; more is refused before anything is read.
+    query_max_read_samples: u64 = "20000000000" in "1"..="1000000000000000" {live};
+    /// Encoded bytes that a query may read by estimate; more is refused before anything is read.
+    query_max_read_bytes: ByteSize = "64GiB" in "1KiB"..="1PiB" {live};
     /// Bytes that a query may hold.
     query_max_bytes: ByteSize = "1GiB" in "1MiB"..="1TiB" {live};
     /// Bytes of an answer.
@@ -274,6 +288,16 @@ impl Config {
         match self.retention.0 {
             0 => OLDEST_MS,
             ms => now_ms.saturating_sub(i64::try_from(ms).unwrap_or(i64::MAX)).max(OLDEST_MS),
+        }
+    }
+
+    /// Longest block (ms) that compaction makes, as Prometheus chooses it: a tenth of the retention, so
+    /// that deleting whole blocks keeps little longer than asked for, and 31 days at most.
+    pub(crate) fn max_block_range_ms(&self) -> i64 {
+        const MAX: i64 = 31 * 24 * 60 * 60 * 1000;
+        match self.retention.as_i64() {
+            0 => MAX,
+            ms => (ms / 10).min(MAX),
         }
     }
 

@@ -2,7 +2,9 @@
 
 mod app;
 mod blocking;
+mod cli;
 mod config;
+mod executor;
 mod http;
 mod ingest;
 mod maintenance;
@@ -29,7 +31,11 @@ use tenants::{Opener, Tenants};
 const BAD_CONFIG: u8 = 2;
 
 fn main() -> ExitCode {
-    let invocation = Invocation::from_args(std::env::args_os(), |name| std::env::var(name).ok());
+    let args: Vec<_> = std::env::args_os().collect();
+    if let Some(code) = cli::run(&args) {
+        return code;
+    }
+    let invocation = Invocation::from_args(args, |name| std::env::var(name).ok());
     let invocation = match invocation {
         Ok(invocation) => invocation,
         Err(error) if !error.use_stderr() => {
@@ -49,9 +55,12 @@ fn main() -> ExitCode {
     };
     telemetry::start_logging(config.log_level, config.log_format);
     std::panic::set_hook(Box::new(|info| tracing::error!(panic = %info, "panic")));
+    for remark in config.enable_feature.remarks() {
+        tracing::warn!(remark, "enable-feature");
+    }
     match run(config, invocation) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&format!("{error:#}"), 1),
+        Err(error) => fail(&in_words(&error), 1),
     }
 }
 
@@ -138,6 +147,15 @@ fn open(app: &Arc<App>) -> anyhow::Result<Maintenance> {
     app.ready(tenants);
     tracing::info!(data_dir = %config.data_dir.display(), memory_limit = app.memory.limit(), "ready");
     Maintenance::start(app).context("cannot start maintenance")
+}
+
+/// The error and its causes, each said once: those of storage say theirs themselves.
+fn in_words(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |text, cause| match cause.to_string() {
+        cause if text.contains(&cause) => text,
+        cause if text.is_empty() => cause,
+        cause => format!("{text}: {cause}"),
+    })
 }
 
 /// Others must not be able to change the data (reliability contract S14).

@@ -14,7 +14,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::config::{LogFormat, LogLevel};
 
 pub(crate) use exposition::exposition;
-pub(crate) use process::available_memory;
+pub(crate) use process::{available_memory, thread_cpu_time};
 
 /// Starts logging to standard error.
 pub(crate) fn start_logging(level: LogLevel, format: LogFormat) {
@@ -105,12 +105,36 @@ pub(crate) fn add(counter: &AtomicU64, n: u64) {
     counter.fetch_add(n, Relaxed);
 }
 
+/// Upper bounds of the durations of flushes and compactions, seconds, as Prometheus has them.
+const COMPACTION_BOUNDS: [f64; 14] =
+    [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0];
+
+/// What one kind of maintenance step took.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct StepCost {
+    /// Time that passed.
+    pub(crate) elapsed: Duration,
+    /// Time of the processor.
+    pub(crate) cpu: Duration,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Steps {
+    cost: StepCost,
+    failures: u64,
+    /// Of those that did something.
+    buckets: [u64; COMPACTION_BOUNDS.len()],
+    seconds: f64,
+    count: u64,
+}
+
 /// The counters of the process.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     handled: Mutex<BTreeMap<&'static str, Handled>>,
     limits: Mutex<BTreeMap<&'static str, u64>>,
     cuts: Mutex<BTreeMap<&'static str, u64>>,
+    steps: Mutex<BTreeMap<&'static str, Steps>>,
     connections: AtomicI64,
     connections_total: AtomicU64,
     /// What remote write did.
@@ -132,6 +156,23 @@ impl Metrics {
         handled.seconds += seconds;
         handled.count += 1;
         handled.response_bytes += bytes;
+    }
+
+    /// A maintenance step ended: whether it did something, or `None` where it failed.
+    pub(crate) fn step_done(&self, step: &'static str, cost: StepCost, did: Option<bool>) {
+        let mut all = self.steps.lock();
+        let steps = all.entry(step).or_default();
+        steps.cost.elapsed += cost.elapsed;
+        steps.cost.cpu += cost.cpu;
+        steps.failures += u64::from(did.is_none());
+        if did == Some(true) {
+            let seconds = cost.elapsed.as_secs_f64();
+            if let Some(at) = COMPACTION_BOUNDS.iter().position(|bound| seconds <= *bound) {
+                steps.buckets[at] += 1;
+            }
+            steps.seconds += seconds;
+            steps.count += 1;
+        }
     }
 
     /// A limit refused something.

@@ -120,6 +120,23 @@ impl Peer {
         })
     }
 
+    /// An `InfluxDB` 1 without authentication.
+    pub fn influxdb(what: &str) -> Option<Self> {
+        Self::start("influxd", what, "/ping", |command, address, dir| {
+            let file = dir.path().join("influxdb.conf");
+            let root = dir.path().display();
+            let config = format!(
+                "reporting-disabled = true\nbind-address = \"127.0.0.1:0\"\n\
+                 [meta]\ndir = \"{root}/meta\"\n\
+                 [data]\ndir = \"{root}/data\"\nwal-dir = \"{root}/wal\"\n\
+                 [monitor]\nstore-enabled = false\n\
+                 [http]\nbind-address = \"{address}\"\nlog-enabled = false\n"
+            );
+            std::fs::write(&file, config).expect("the directory is writable");
+            command.arg("-config").arg(&file);
+        })
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -212,7 +212,9 @@ impl<'a> Lines<'a> {
         let number = self.number;
         self.number += line_feeds(whole);
         self.at = end;
-        let line = whole.strip_suffix(b"\r").unwrap_or(whole);
+        // A string that nothing closes runs to the end of the body, whose line end is none of it.
+        let line = whole.strip_suffix(b"\n").unwrap_or(whole);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
         LineError { number, offset: start, line, reason }
     }
 }

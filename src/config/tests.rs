@@ -137,3 +137,57 @@ fn sizes_are_binary() {
         assert_eq!(ByteSize::parse(text).ok().map(|b| b.0), want, "{text}");
     }
 }
+
+#[test]
+fn blocks_are_as_long_as_prometheus_would_make_them() {
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+    for (retention, want_ms) in [
+        ("0s", 31 * DAY),
+        ("15d", 3 * DAY / 2),
+        ("310d", 31 * DAY),
+        ("10y", 31 * DAY),
+        ("1d", DAY / 10),
+    ] {
+        let flag = format!("--storage.tsdb.retention.time={retention}");
+        let config = invoke(&[&flag], &[]).unwrap();
+        assert_eq!(config.max_block_range_ms(), want_ms, "{retention}");
+    }
+}
+
+#[test]
+fn the_size_of_retention_is_binary_whatever_its_unit_says() {
+    for (text, want) in [
+        ("0", 0),
+        ("512MB", 512 << 20),
+        ("1GiB", 1 << 30),
+        ("2TB", 2 << 40),
+        ("3PB", 3 << 50),
+        ("1EB", 1 << 60),
+    ] {
+        let config = invoke(&["--storage.tsdb.retention.size", text], &[]).unwrap();
+        assert_eq!(config.retention_size.0, want, "{text}");
+        let config = invoke(&[], &[("SILVERBACK_RETENTION_SIZE", text)]).unwrap();
+        assert_eq!(config.retention_size.0, want, "{text}");
+    }
+    assert!(invoke(&["--retention-size=16EB"], &[]).is_err(), "more than 64 bits");
+}
+
+#[test]
+fn features_have_prometheus_names_and_others_are_remarked_on() {
+    let remarks = |names: &str| {
+        let flag = format!("--enable-feature={names}");
+        invoke(&[&flag], &[]).unwrap().enable_feature.remarks()
+    };
+    assert_eq!(remarks(""), [""; 0]);
+    assert_eq!(
+        remarks(
+            "promql-experimental-functions,promql-extended-range-selectors,\
+             promql-binop-fill-modifiers,promql-delayed-name-removal,promql-duration-expr,\
+             native-histograms,type-and-unit-labels,use-start-timestamps"
+        ),
+        [""; 0]
+    );
+    assert_eq!(remarks("exemplar-storage"), ["feature exemplar-storage has no effect here"]);
+    let unknown = remarks("promql-at-modifierz");
+    assert!(unknown[0].starts_with("unknown feature \"promql-at-modifierz\"; known are promql-"));
+}

@@ -196,7 +196,10 @@ impl Failure {
     /// The answer in the shape of `door`.
     pub(super) fn reply(&self, door: Door) -> Reply {
         let status = self.status(door);
-        let message = self.message();
+        let message = match (door, self) {
+            (Door::InfluxV2 | Door::InfluxV3, Self::UnknownPath) => "path not found".to_owned(),
+            _ => self.message(),
+        };
         let mut reply = match (door, self) {
             // Prometheus writes these two without a line end.
             (Door::Text, Self::Forbidden(_) | Self::MethodText { .. }) => {
@@ -209,8 +212,9 @@ impl Failure {
             (Door::InfluxV1, _) => {
                 let mut reply =
                     Reply::new(status, "application/json", influx_error(&message, None));
-                let first = message.lines().next().unwrap_or_default();
-                reply.header_text(HeaderName::from_static("x-influxdb-error"), cut(first, 1024));
+                // As 1.x: the whole text on one line. A header holds no other control character.
+                let line = message.replace(|c: char| c.is_control() && c != '\t', " ");
+                reply.header_text(HeaderName::from_static("x-influxdb-error"), cut(&line, 1024));
                 reply
             }
             (Door::InfluxV2, _) => {

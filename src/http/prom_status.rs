@@ -113,10 +113,11 @@ fn runtime_info(cx: &Context, json: &mut Json) {
     let (reload_ok, reloaded_ms) = cx.app.reload_state();
     let cwd = std::env::current_dir().map(|dir| dir.display().to_string()).unwrap_or_default();
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let retention = match cx.config.retention.0 {
-        0 => String::new(),
-        _ => cx.config.retention.print(),
-    };
+    let (time, size) = (cx.config.retention, cx.config.retention_size);
+    let retention = [(time.0, time.print()), (size.0, size.print())];
+    let retention: Vec<String> =
+        retention.into_iter().filter(|(n, _)| *n > 0).map(|(_, text)| text).collect();
+    let retention = retention.join(" or ");
     json.raw("{\"startTime\":").string(&format_rfc3339(cx.app.started_ms));
     json.raw(",\"CWD\":").string(&cwd).raw(",\"hostname\":").string(host.trim());
     json.raw(",\"serverTime\":").string(&format_rfc3339(now_ms()));

@@ -264,15 +264,12 @@ impl BadLines {
     }
 }
 
-/// The beginning of a line as text without control characters.
+/// The beginning of a line as text, as it was sent; the answer escapes what JSON may not hold.
 fn quoted(line: &[u8]) -> String {
     let shown = &line[..line.len().min(MAX_QUOTED_BYTES + 4)];
-    let text: String = String::from_utf8_lossy(shown)
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let text = String::from_utf8_lossy(shown);
     if line.len() <= MAX_QUOTED_BYTES {
-        return text;
+        return text.into_owned();
     }
     format!("{}...", crate::text::cut(&text, MAX_QUOTED_BYTES))
 }

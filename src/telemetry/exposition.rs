@@ -1,5 +1,7 @@
 //! `/metrics` in the text format. Names are Prometheus's where they measure the same thing.
 
+mod storage;
+
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -8,12 +10,12 @@ use model::ACCOUNTS;
 
 use super::process::Process;
 use super::{DURATION_BOUNDS, Handled, WriteCounters};
-use crate::app::{App, Phase};
+use crate::app::App;
 
 /// All metrics of the process.
 pub(crate) fn exposition(app: &App) -> String {
     let mut out = Text(String::with_capacity(16 << 10));
-    storage(app, &mut out);
+    storage::storage(app, &mut out);
     requests(app, &mut out);
     writes(app, &mut out);
     server(app, &mut out);
@@ -51,62 +53,6 @@ impl Text {
             self.sample(name, &format!("{label}=\"{key}\""), value);
         }
     }
-}
-
-fn storage(app: &App, out: &mut Text) {
-    let ready = app.phase() == Phase::Ready;
-    out.one("prometheus_ready", "gauge", "Whether the server is ready to serve.", u8::from(ready));
-    let Some(tenants) = app.tenants() else { return };
-    let stats = tenants.default_database().stats();
-    out.one(
-        "prometheus_tsdb_head_series",
-        "gauge",
-        "Total number of series in the head block.",
-        stats.num_series,
-    );
-    out.one(
-        "silverback_head_refuses_series",
-        "gauge",
-        "Whether new series are refused because memory is short.",
-        u8::from(stats.refuses_series),
-    );
-    out.one(
-        "silverback_checkpoint_bytes_total",
-        "counter",
-        "Bytes of checkpoints written.",
-        stats.checkpoint_bytes_written,
-    );
-    out.one(
-        "prometheus_tsdb_head_chunks",
-        "gauge",
-        "Total number of chunks in the head block.",
-        stats.num_chunks,
-    );
-    out.one(
-        "prometheus_tsdb_head_min_time",
-        "gauge",
-        "Minimum time bound of the head block, ms.",
-        stats.min_time_ms,
-    );
-    out.one(
-        "prometheus_tsdb_head_max_time",
-        "gauge",
-        "Maximum time bound of the head block, ms.",
-        stats.max_time_ms,
-    );
-    out.one(
-        "prometheus_tsdb_blocks_loaded",
-        "gauge",
-        "Number of currently loaded data blocks.",
-        stats.num_blocks,
-    );
-    out.one(
-        "prometheus_tsdb_wal_storage_size_bytes",
-        "gauge",
-        "Size of the write-ahead log.",
-        stats.wal_bytes,
-    );
-    out.one("silverback_tenants", "gauge", "Open databases.", tenants.all().len());
 }
 
 fn requests(app: &App, out: &mut Text) {

@@ -1,6 +1,7 @@
 //! What the kernel says about this process and its limits.
 
 use std::fs;
+use std::time::Duration;
 
 /// Figures of the process, for the metrics that every client library calls `process_*`.
 #[derive(Debug, Default)]
@@ -48,6 +49,12 @@ impl Process {
         self.threads = number(17).unwrap_or(0);
         self.virtual_bytes = number(20).unwrap_or(0);
     }
+}
+
+/// Processor time that the calling thread has taken.
+pub(crate) fn thread_cpu_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(now).unwrap_or_default()
 }
 
 /// Memory that the process may use: the smallest of the host's and its cgroup's.

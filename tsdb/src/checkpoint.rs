@@ -49,6 +49,20 @@ pub fn is_one(name: &str) -> bool {
     name.strip_suffix(".ckpt").is_some_and(|n| n.parse::<u64>().is_ok())
 }
 
+/// Whether a finished checkpoint other than `named` covers records behind `seq`, the last that is known.
+/// An interrupted step leaves one whose records the log has; this one was named by a manifest that lost
+/// its end.
+///
+/// # Errors
+/// What the file system says.
+pub fn is_one_lost(fs: &dyn Fs, dir: &Path, named: Option<u64>, seq: u64) -> io::Result<bool> {
+    let entries = fs.read_dir(dir)?;
+    let numbers = entries.iter().filter_map(|entry| entry.name.strip_suffix(".ckpt")?.parse().ok());
+    Ok(numbers
+        .filter(|number| Some(*number) != named)
+        .any(|number| Checkpoint::open(fs, dir, number).is_ok_and(|found| found.seq > seq)))
+}
+
 /// Writes a checkpoint; nothing is published until [`CheckpointWriter::finish`].
 #[derive(Debug)]
 pub struct CheckpointWriter<'a> {
@@ -227,6 +241,8 @@ impl Checkpoint {
                 kind::RECORD => records.push(frame),
                 kind::END if frame.is_whole(&*file) => {
                     truncated = false;
+                    // Nothing comes behind it.
+                    damaged += u64::from(at < file.len());
                     break;
                 }
                 _ => damaged += 1,

@@ -1,9 +1,12 @@
 //! The database: open, append, query, and the step functions that the owner's threads call.
 
+mod clean;
 mod compaction;
+mod delete;
 mod flush;
 mod open;
 mod queryable;
+mod snapshot;
 mod stats;
 mod steps;
 
@@ -14,8 +17,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashMap;
 use model::{Account, MetricMetadata};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
+use crate::abort::{AbortOnPanic, Held};
 use crate::append::{
     AliasHasher, AppendBatch, AppendError, AppendPolicy, AppendReport, ResolveLabels,
 };
@@ -25,14 +29,17 @@ use crate::head::Head;
 use crate::lock::DirLock;
 use crate::manifest::{Edit, Manifest};
 use crate::options::DbOptions;
+use crate::tombstones::Tombstone;
 use crate::view::Views;
 use crate::wal::{Wal, WalError, WalMode};
 
 use compaction::Compaction;
+use stats::Counters;
 
-pub use compaction::Quarantined;
+pub use delete::{DeleteError, DeleteReport};
 pub use open::{OpenError, OpenReport};
-pub use stats::{CountBy, DbStats, HeadTop};
+pub use snapshot::SNAPSHOTS;
+pub use stats::{CountBy, DbStats, DiskUse, HeadTop};
 pub use steps::StepError;
 
 /// Most metric names with metadata (limit L27).
@@ -81,6 +88,9 @@ pub struct Db {
     /// One flush, checkpoint or change of the set of blocks at a time.
     maintenance: Mutex<Maintenance>,
     compaction: Compaction,
+    /// Deletions that are logged, and that blocks do not show yet.
+    unseen_deletions: Mutex<Vec<Arc<Tombstone>>>,
+    counters: Counters,
     metadata: RwLock<HashMap<String, MetricMetadata>>,
     databases: RwLock<BTreeSet<String>>,
     /// Whether the database is closed. Appends hold it shared from beginning to end, the commit
@@ -88,8 +98,6 @@ pub struct Db {
     closed: RwLock<bool>,
     /// The wall clock when the manifest was last written before this start, ms.
     last_seen_ms: Option<i64>,
-    /// Bytes of checkpoints written since the start.
-    checkpoint_bytes: AtomicU64,
     /// Random numbers given out.
     names_given: AtomicU64,
     _lock: DirLock,
@@ -105,6 +113,8 @@ struct Maintenance {
     damaged_checkpoint: Option<u64>,
     /// Length of the last checkpoint.
     checkpoint_bytes: u64,
+    /// The wall clock when late samples were first seen in memory, ms.
+    late_since_ms: Option<u64>,
     /// Whether chunks below the view's boundary may still be in the head.
     retired_chunks: bool,
 }
@@ -142,6 +152,9 @@ impl Db {
         // stripes are locked, for whoever lists names takes his time.
         self.note_names(batch);
         let judged = self.head.judge(batch, policy, resolve);
+        // The series know the rows as logged. A panic before they are applied would leave rows that are
+        // acknowledged when repeated and that no query sees.
+        let _abort = AbortOnPanic::new("rows were on their way from log to head");
         // A repeated row is acknowledged with the record that holds the row it repeats.
         let seq = if judged.record.is_empty() {
             drop(reservation);
@@ -157,6 +170,10 @@ impl Db {
         self.head.account();
         drop(charge);
         Ok(report)
+    }
+
+    fn maintenance(&self) -> Held<MutexGuard<'_, Maintenance>> {
+        Held::new(self.maintenance.lock())
     }
 
     /// An id that no other block has.

@@ -6,6 +6,7 @@
 
 pub mod alias;
 pub mod append;
+pub mod delete;
 pub mod gc;
 pub mod index;
 pub mod label_codes;
@@ -234,6 +235,9 @@ impl Head {
                     }
                     grown += Self::apply_histogram(series, row.t_ms, row.value.clone());
                     (mint, maxt) = (mint.min(row.t_ms), maxt.max(row.t_ms));
+                }
+                for deletion in &pending.deletions {
+                    self.apply_deletion(&mut stripe, deletion);
                 }
                 let rows = pending.floats.len() + pending.histograms.len();
                 self.note_applied(grown, mint, maxt, rows as u64);

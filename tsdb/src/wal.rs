@@ -16,6 +16,7 @@ pub mod record;
 mod reader;
 mod repair;
 mod segment;
+pub mod verify;
 mod writer;
 
 use std::collections::VecDeque;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::abort::AbortOnPanic;
 use crate::fs::Fs;
 use reader::Cursor;
 use record::Record;
@@ -138,7 +140,7 @@ impl WalOptions {
         let random = RandomState::new().hash_one(0_u8).to_le_bytes();
         Self {
             dir: data_dir.join("wal"),
-            quarantine: data_dir.join("quarantine"),
+            quarantine: data_dir.join(crate::quarantine::DIR),
             mode: WalMode::EveryWrite,
             segment_bytes: 128 << 20,
             max_pending_bytes: 64 << 20,
@@ -175,6 +177,7 @@ struct State {
     reserved_bytes: usize,
     written_seq: u64,
     durable_seq: u64,
+    bytes_written: u64,
     read_only: Option<Arc<str>>,
     closed: bool,
     /// Absent while somebody writes.
@@ -192,19 +195,6 @@ impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         self.wal.state.lock().reserved_bytes -= self.bytes;
         self.wal.changed.notify_all();
-    }
-}
-
-/// Aborts when dropped in a panic: the commit path has no state to continue from (reliability
-/// contract R17).
-struct AbortOnPanic;
-
-impl Drop for AbortOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            tracing::error!("panic while the log was being written; aborting");
-            std::process::abort();
-        }
     }
 }
 
@@ -269,6 +259,7 @@ impl Wal {
                 reserved_bytes: 0,
                 written_seq: last_seq,
                 durable_seq: last_seq,
+                bytes_written: 0,
                 read_only: pinned.err().map(|error| Arc::from(error.to_string())),
                 closed: false,
                 writer: Some(writer),
@@ -459,6 +450,11 @@ impl Wal {
         self.segments.lock().values().map(|info| info.len).sum()
     }
 
+    /// Bytes of records written since the start, a second time for those that were written again.
+    pub fn bytes_written(&self) -> u64 {
+        self.state.lock().bytes_written
+    }
+
     /// Number of segments.
     pub fn num_segments(&self) -> usize {
         self.segments.lock().len()
@@ -482,7 +478,7 @@ impl Wal {
         state.queue_bytes = 0;
         state.writer_bytes = writer.pending_bytes();
         let result = MutexGuard::unlocked(state, || {
-            let _abort = AbortOnPanic;
+            let _abort = AbortOnPanic::new("the log was written");
             work(&mut writer)
         });
         // Where nothing is written the writer never learns how far the numbers got.
@@ -491,6 +487,7 @@ impl Wal {
             state.durable_seq = writer.durable_seq();
         }
         state.writer_bytes = writer.pending_bytes();
+        state.bytes_written = writer.bytes_written();
         state.writer = Some(writer);
         let result = result.map_err(|error| {
             let reason: Arc<str> = Arc::from(error.to_string());

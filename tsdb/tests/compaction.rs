@@ -15,7 +15,7 @@ use tsdb::fs::Fs;
 use tsdb::fs::sim::{Fault, FaultError, SimFs};
 use tsdb::fs::std::StdFs;
 use tsdb::options::Clock;
-use tsdb::{Db, DbOptions};
+use tsdb::{Db, DbOptions, retention};
 
 const MINUTE: i64 = 60_000;
 const DIR: &str = "/db";
@@ -209,13 +209,18 @@ fn a_stopped_compaction_leaves_nothing_behind() {
 fn retention_by_size_drops_the_oldest_blocks() {
     let (fs, clock) = (SimFs::new(1), Arc::default());
     let db = blocks(&fs, &clock);
-    let stats = db.stats();
-    assert_eq!(db.retention_size_step(stats.wal_bytes + stats.block_bytes).unwrap(), 0);
-    assert_eq!(db.retention_size_step(stats.wal_bytes + stats.block_bytes - 1).unwrap(), 1);
+    let block_bytes = db.stats().block_bytes;
+    let keep = |max_bytes| {
+        let chosen = retention::by_size(&[db.disk_use().blocks], max_bytes);
+        db.retention_size_step(&chosen[0]).unwrap()
+    };
+    assert_eq!(keep(block_bytes), 0);
+    assert_eq!(keep(block_bytes - 1), 1);
     assert_eq!(read(&db).keys().map(|k| k.1).min(), Some(10 * MINUTE));
     assert_eq!(directories(&fs).len(), 12);
-    assert_eq!(db.retention_size_step(0).unwrap(), 12);
+    assert_eq!(keep(0), 12);
     assert!(read(&db).is_empty());
+    assert_eq!((db.stats().size_retentions, db.stats().time_retentions), (2, 0));
 }
 
 #[test]

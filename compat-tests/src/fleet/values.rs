@@ -119,10 +119,6 @@ pub(super) enum Class {
 
 impl Class {
     /// The value behind `value`, at scrape number `scrape`.
-    #[expect(
-        clippy::match_same_arms,
-        reason = "the classes stand apart, as in the table of the notes"
-    )]
     pub(super) fn next(
         &self,
         value: f64,

@@ -59,6 +59,27 @@ impl Server {
         Self::start_in(self.dir.clone(), &[])
     }
 
+    /// Ends this server in order and starts another one in its directory.
+    pub(crate) fn restart(mut self, flags: &[&str]) -> Self {
+        self.stop();
+        Self::start_in(self.dir.clone(), flags)
+    }
+
+    /// Ends this server in order.
+    pub(crate) fn stop(&mut self) {
+        let done = Command::new("kill").arg(self.pid().to_string()).status();
+        assert!(done.unwrap().success() && self.wait().success());
+    }
+
+    /// Waits until `is_so`.
+    pub(crate) fn wait_until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let began = std::time::Instant::now();
+        while !is_so(self) {
+            assert!(began.elapsed() < 3 * PATIENCE, "not in time: {what}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     pub(crate) fn connect(&self) -> Peer {
         Peer::connect(self.address)
     }

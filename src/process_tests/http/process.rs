@@ -52,6 +52,40 @@ fn a_taken_port_and_an_open_directory_end_with_1() {
     assert!(code == Some(1) && text.contains("is writable by others (mode 777)"), "{text}");
 }
 
+/// Starts a server in `dir`, waits until its data directory is locked, and stops it.
+fn start_in(dir: &std::path::Path, data: &str) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_silverback"))
+        .args(["--bind=127.0.0.1:0", "--data-dir", data])
+        .current_dir(dir)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    while !dir.join(data).join("MANIFEST").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "{data}: the server ended");
+        assert!(began.elapsed() < Duration::from_secs(30), "{data}: nothing was made");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn the_data_directory_is_made_wherever_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    for data in ["data", "./dotted", "a/b/c", "a/b/d/"] {
+        start_in(dir.path(), data);
+        let mode = std::fs::metadata(dir.path().join(data)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{data}");
+    }
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    let data = dir.path().join("file/data");
+    let (code, text) =
+        run(&["--bind=127.0.0.1:0", "--log-level=error", "--data-dir", data.to_str().unwrap()]);
+    assert_eq!((code, text.lines().count()), (Some(1), 1), "{text}");
+    assert_eq!(text.matches("Not a directory").count(), 1, "{text}");
+}
+
 #[test]
 fn sigterm_ends_with_0_in_spite_of_a_stuck_client() {
     let mut server = Server::start(&["--shutdown-grace=1s"]);

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use model::Labels;
+use model::{Labels, ReadError};
 
 use super::BlockError;
 use super::cache::PageCache;
@@ -101,6 +101,19 @@ struct SeriesPage {
     values: Vec<u32>,
 }
 
+impl SeriesPage {
+    /// Schema and values of a series of this page.
+    fn set(&self, series: u32) -> Option<(u32, &[u32])> {
+        let at = series.checked_sub(self.first)? as usize;
+        let start = if at == 0 { 0 } else { self.sets.get(at - 1)?.1 };
+        let (schema, end) = *self.sets.get(at)?;
+        Some((schema, self.values.get(start as usize..end as usize)?))
+    }
+}
+
+/// Takes schema, names and values of a label set.
+pub(crate) type VisitSet<'a> = dyn FnMut(u32, &[u32], &[u32]) -> Result<(), ReadError> + 'a;
+
 /// The label sets of an open block.
 #[derive(Debug)]
 pub(crate) struct SeriesTable {
@@ -148,10 +161,7 @@ impl SeriesTable {
         let page = self.pages.find(u64::from(series));
         let bad = || file.corrupt(self.pages.offset(page.unwrap_or(0)), "no such series");
         let decoded = self.page(file, page.ok_or_else(bad)?)?;
-        let at = series.checked_sub(decoded.first).map(|at| at as usize).ok_or_else(bad)?;
-        let start = if at == 0 { 0 } else { decoded.sets.get(at - 1).ok_or_else(bad)?.1 };
-        let (schema, end) = *decoded.sets.get(at).ok_or_else(bad)?;
-        let values = decoded.values.get(start as usize..end as usize).ok_or_else(bad)?;
+        let (schema, values) = decoded.set(series).ok_or_else(bad)?;
         let names = self.schemas.get(schema as usize).ok_or_else(bad)?;
 
         let (mut text, mut ends) = (String::new(), Vec::with_capacity(names.len() * 2));
@@ -170,6 +180,37 @@ impl SeriesTable {
             from = value;
         }
         Ok(Labels::from_sorted(pairs.into_iter()))
+    }
+
+    /// Calls `visit` with schema, names and values of each of `series`, which ascend.
+    pub(crate) fn coded(
+        &self,
+        file: &SealedFile,
+        series: &[u32],
+        visit: &mut VisitSet<'_>,
+    ) -> Result<(), ReadError> {
+        let mut rest = series;
+        while let Some(first) = rest.first() {
+            let page = self.pages.find(u64::from(*first));
+            let bad = || file.corrupt(self.pages.offset(page.unwrap_or(0)), "no such series");
+            let page = page.ok_or_else(bad)?;
+            let decoded = self.page(file, page)?;
+            let end = self.pages.end(page);
+            let here = rest.partition_point(|series| u64::from(*series) < end);
+            for series in rest.get(..here).unwrap_or_default() {
+                let (schema, values) = decoded.set(*series).ok_or_else(bad)?;
+                let names = self.schemas.get(schema as usize).ok_or_else(bad)?;
+                if names.len() != values.len() {
+                    return Err(bad().into());
+                }
+                visit(schema, names, values)?;
+            }
+            if here == 0 {
+                return Err(bad().into());
+            }
+            rest = rest.get(here..).unwrap_or_default();
+        }
+        Ok(())
     }
 
     fn page(&self, file: &SealedFile, page: usize) -> Result<Arc<SeriesPage>, BlockError> {

@@ -195,11 +195,16 @@ impl GorillaChunk {
         self.significant = significant.to_le_bytes()[0];
     }
 
+    /// Appends the encoded times and values.
+    pub fn copy_to(&self, times: &mut Vec<u8>, values: &mut Vec<u8>) {
+        self.times.copy_to(times);
+        self.values.copy_to(values);
+    }
+
     /// The chunk as it stands, for good.
     pub fn seal(&self) -> SealedChunk {
         let (mut times, mut values) = (Vec::new(), Vec::new());
-        self.times.copy_to(&mut times);
-        self.values.copy_to(&mut values);
+        self.copy_to(&mut times, &mut values);
         SealedChunk {
             mint: self.mint,
             maxt: self.maxt,
@@ -337,23 +342,43 @@ pub fn decode_values(
     let mut bits = BitReader::new(bytes);
     let mut v = bits.read(64);
     let (mut window, mut width) = (0, 0);
-    out.reserve(take);
-    for i in 0..end {
-        if i > 0 && bits.bit() {
-            if bits.bit() {
-                window = bits.read(5).to_le_bytes()[0].into();
-                width = match bits.read(6).to_le_bytes()[0] {
-                    0 => 64,
-                    n => u32::from(n),
-                };
-            }
-            let trailing = 64_u32.checked_sub(window + width).ok_or(Truncated)?;
-            v ^= bits.read(width) << (trailing & 63);
+    let start = out.len();
+    out.reserve(end);
+    out.push(f64::from_bits(v));
+    let mut left = end - 1;
+    while left > 0 {
+        // One look for marker, header and mostly the bits too.
+        let word = bits.front();
+        let repeats = word.leading_zeros().min(BitReader::FRONT);
+        if repeats > 0 {
+            let run = left.min(repeats as usize);
+            out.extend(std::iter::repeat_n(f64::from_bits(v), run));
+            bits.pass(run);
+            left -= run;
+            continue;
         }
-        if i >= skip {
-            out.push(f64::from_bits(v));
+        let mut header = 2;
+        if word >> 62 == 0b11 {
+            header = 13;
+            window = (word << 2 >> 59).to_le_bytes()[0].into();
+            width = match (word << 7 >> 58).to_le_bytes()[0] {
+                0 => 64,
+                n => u32::from(n),
+            };
         }
+        let trailing = 64_u32.checked_sub(window + width).ok_or(Truncated)?;
+        let xor = if width > 0 && header + width <= BitReader::FRONT {
+            bits.pass((header + width) as usize);
+            word << header >> (64 - width)
+        } else {
+            bits.pass(header as usize);
+            bits.read(width)
+        };
+        v ^= xor << (trailing & 63);
+        out.push(f64::from_bits(v));
+        left -= 1;
     }
+    out.drain(start..start + skip.min(end));
     if bits.overrun() { Err(Truncated) } else { Ok(()) }
 }
 

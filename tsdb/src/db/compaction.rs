@@ -6,16 +6,18 @@
 //! holds no time that an in-order input holds. What retention takes away meanwhile voids it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use model::{Account, Interrupt, Interrupted, ReadError};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
 use super::Db;
+use super::stats::Counter;
 use super::steps::StepError;
 use crate::block::{Block, BlockError, BlockId, directory};
 use crate::compact::write::{self, Job};
 use crate::compact::{Candidate, Plan, Rules, plan};
+use crate::quarantine::{self, Quarantined};
 use crate::retention;
 
 /// Memory of an input while it is read: pages, columns and samples of one series.
@@ -26,19 +28,26 @@ const FIRST_PAUSE_MS: u64 = 10_000;
 const MAX_PAUSE_MS: u64 = 600_000;
 
 /// What compactions keep.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Compaction {
     /// One compaction at a time; locked before the flush lock.
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     stopped: AtomicBool,
-    pub(super) done: AtomicU64,
-    pub(super) failed: AtomicU64,
-    pub(super) bytes_written: AtomicU64,
-    quarantined: RwLock<Vec<Quarantined>>,
+    max_range_ms: AtomicI64,
+}
+
+impl Compaction {
+    pub(super) fn new(max_range_ms: i64) -> Self {
+        Self {
+            state: Mutex::default(),
+            stopped: AtomicBool::new(false),
+            max_range_ms: AtomicI64::new(max_range_ms),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     /// Blocks of which something may be on disk, and that the manifest should not name.
     leftovers: Vec<BlockId>,
     /// Failures since the last success, and when the last one was.
@@ -53,19 +62,6 @@ impl State {
         let pause = (FIRST_PAUSE_MS << doublings).min(MAX_PAUSE_MS);
         self.failures > 0 && now_ms.checked_sub(self.failed_at_ms).is_some_and(|t| t < pause)
     }
-}
-
-/// A block that was found damaged; its samples are missing from answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quarantined {
-    /// Its id, and the name of its directory in `quarantine/`.
-    pub id: BlockId,
-    /// First time of its samples, ms.
-    pub mint: i64,
-    /// Last time of its samples, ms, inclusive.
-    pub maxt: i64,
-    /// What is wrong with it.
-    pub why: String,
 }
 
 /// Ends a compaction when the database is closed.
@@ -97,7 +93,7 @@ impl Db {
             Ok(_) => state.failures = 0,
             Err(StepError::Read(ReadError::Interrupted(_))) => return Ok(false),
             Err(_) => {
-                self.compaction.failed.fetch_add(1, Ordering::Relaxed);
+                self.counters.compactions_failed.add(1);
                 state.failures = state.failures.saturating_add(1);
                 state.failed_at_ms = now_ms;
             }
@@ -111,9 +107,14 @@ impl Db {
         self.compaction.stopped.store(true, Ordering::Release);
     }
 
-    /// Blocks that were found damaged since the start.
-    pub fn quarantined_blocks(&self) -> Vec<Quarantined> {
-        self.compaction.quarantined.read().clone()
+    /// From here on compaction makes no block longer than this, ms.
+    pub fn set_max_compacted_range_ms(&self, ms: i64) {
+        self.compaction.max_range_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// Blocks whose samples are missing from answers, because they are damaged or gone.
+    pub fn quarantined_blocks(&self) -> Arc<[Quarantined]> {
+        Arc::clone(&self.views.load().missing)
     }
 
     /// Drops blocks that end before `min_time_ms`, but for those that beat a block that stays.
@@ -122,27 +123,30 @@ impl Db {
     /// # Errors
     /// [`StepError`].
     pub fn retention_step(&self, min_time_ms: i64) -> Result<usize, StepError> {
-        self.drop_blocks(|blocks| retention::by_time(blocks, min_time_ms))
+        self.drop_blocks(&self.counters.time_retentions, |blocks| {
+            retention::by_time(blocks, min_time_ms)
+        })
     }
 
-    /// Drops the oldest blocks until blocks and log have at most `max_bytes` together, or no block
-    /// is left. Returns how many.
+    /// Drops `chosen`, which [`retention::by_size`] chose, but for blocks that may not go any more.
+    /// Returns how many.
     ///
     /// # Errors
     /// [`StepError`].
-    pub fn retention_size_step(&self, max_bytes: u64) -> Result<usize, StepError> {
-        let max_bytes = max_bytes.saturating_sub(self.wal.size_bytes());
-        self.drop_blocks(|blocks| retention::by_size(blocks, max_bytes))
+    pub fn retention_size_step(&self, chosen: &[BlockId]) -> Result<usize, StepError> {
+        self.drop_blocks(&self.counters.size_retentions, |blocks| retention::still(blocks, chosen))
     }
 
     fn drop_blocks(
         &self,
+        counter: &Counter,
         choose: impl Fn(&[Candidate]) -> Vec<BlockId>,
     ) -> Result<usize, StepError> {
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         let gone = choose(&self.candidates());
         if !gone.is_empty() {
-            self.replace_blocks(&mut maintenance, &[], &gone)?;
+            self.replace_blocks(&mut maintenance, &[], &gone, None)?;
+            counter.add(1);
         }
         for id in &gone {
             directory::delete(&*self.fs, &self.dir, *id)?;
@@ -150,11 +154,11 @@ impl Db {
         Ok(gone.len())
     }
 
-    fn may_compact(&self) -> bool {
+    pub(super) fn may_compact(&self) -> bool {
         !*self.closed.read() && !self.compaction.stopped.load(Ordering::Acquire)
     }
 
-    fn candidates(&self) -> Vec<Candidate> {
+    pub(super) fn candidates(&self) -> Vec<Candidate> {
         let view = self.views.load();
         view.blocks.iter().map(|b| Candidate::new(b.meta(), b.disk_bytes())).collect()
     }
@@ -164,31 +168,51 @@ impl Db {
         let options = &self.options;
         let rules = Rules::new(
             options.block_range_ms,
-            options.max_compacted_range_ms,
+            self.compaction.max_range_ms.load(Ordering::Relaxed),
             options.max_block_bytes,
         );
         // The view is not held while blocks are written: it would keep retired memory alive.
         let (blocks, boundary) = (self.candidates(), self.views.load().boundary);
-        let Some(plan) = plan(&blocks, boundary, &rules, now_ms) else { return Ok(false) };
+        let next = plan(&blocks, boundary, &rules, now_ms);
+        let Some(plan) = next.or_else(|| self.purge_due().map(|id| Plan::Merge(vec![id]))) else {
+            return Ok(false);
+        };
+        self.carry_out(state, &plan, &blocks)
+    }
+
+    /// Makes the blocks of `plan` and puts them in the place of its inputs.
+    pub(super) fn carry_out(
+        &self,
+        state: &mut State,
+        plan: &Plan,
+        blocks: &[Candidate],
+    ) -> Result<bool, StepError> {
+        let options = &self.options;
         let inputs = plan.inputs();
         let inputs_bytes =
             blocks.iter().filter(|b| inputs.contains(&b.id)).map(|b| b.bytes).sum::<u64>();
         self.check_space(inputs_bytes)?;
         let charge = options.memory.charge(Account::Compaction, inputs.len() as u64 * INPUT_BYTES);
         let charge = charge.map_err(ReadError::from)?;
-        let written = self.write_blocks(&plan);
+        let written = self.write_blocks(plan);
         drop(charge);
         match written {
-            Ok(outputs) => self.publish_compaction(state, inputs, &outputs),
+            Ok(outputs) => {
+                self.counters.compaction_bytes_read.add(inputs_bytes);
+                self.publish_compaction(state, inputs, &outputs)
+            }
             Err(error) => self.quarantine_damaged(inputs, error),
         }
     }
 
     fn write_blocks(&self, plan: &Plan) -> Result<Vec<Arc<Block>>, StepError> {
+        // What is deleted from here on is masked in the outputs when they are published.
+        let masks = self.views.load().masks.clone();
         let job = Job {
             fs: &self.fs,
             dir: &self.dir,
             inputs: plan.inputs(),
+            masks: &masks,
             interrupt: &Stop(self),
             new_id: &|| self.new_block_id(),
         };
@@ -212,22 +236,21 @@ impl Db {
         inputs: &[BlockId],
         outputs: &[Arc<Block>],
     ) -> Result<bool, StepError> {
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         let view = self.views.load();
         let is_live = |id: &BlockId| view.blocks.iter().any(|b| b.id() == *id);
         let published = if self.may_compact() && inputs.iter().all(is_live) {
-            self.replace_blocks(&mut maintenance, outputs, inputs).map(|()| true)
+            self.replace_blocks(&mut maintenance, outputs, inputs, None).map(|()| true)
         } else {
             Ok(false)
         };
         drop(view);
         drop(maintenance);
-        let counts = &self.compaction;
+        // Written is written, published or not.
+        self.counters.compaction_bytes_written.add(outputs.iter().map(|b| b.disk_bytes()).sum());
         match &published {
             Ok(true) => {
-                counts.done.fetch_add(1, Ordering::Relaxed);
-                let bytes = outputs.iter().map(|b| b.disk_bytes()).sum();
-                counts.bytes_written.fetch_add(bytes, Ordering::Relaxed);
+                self.counters.compactions.add(1);
                 state.leftovers.extend(inputs);
             }
             // After a failed write the manifest may name either: it is written anew before these go.
@@ -241,11 +264,11 @@ impl Db {
     }
 
     /// Removes what earlier compactions could not remove.
-    fn remove_leftovers(&self, state: &mut State) -> Result<(), StepError> {
+    pub(super) fn remove_leftovers(&self, state: &mut State) -> Result<(), StepError> {
         if state.leftovers.is_empty() {
             return Ok(());
         }
-        self.maintenance.lock().manifest.append(&self.edit())?;
+        self.maintenance().manifest.append(&self.edit())?;
         self.delete_leftovers(state)
     }
 
@@ -273,20 +296,25 @@ impl Db {
                 found = true;
             }
         }
-        if found { Ok(true) } else { Err(error) }
+        if found {
+            self.counters.compactions_failed.add(1);
+            Ok(true)
+        } else {
+            Err(error)
+        }
     }
 
     fn quarantine(&self, block: &Block, why: &BlockError) -> Result<(), StepError> {
         let id = block.id();
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         if !self.views.load().blocks.iter().any(|b| b.id() == id) {
             return Ok(());
         }
         tracing::error!(block = %id, %why, "damaged block moved to quarantine");
-        self.replace_blocks(&mut maintenance, &[], &[id])?;
+        // Moved first: a crash in between must not leave a block that looks superfluous. Who reads it
+        // has its files open.
+        directory::quarantine(&*self.fs, &self.dir, id, &self.dir.join(quarantine::DIR))?;
         let (mint, maxt) = (block.meta().mint, block.meta().maxt);
-        let entry = Quarantined { id, mint, maxt, why: why.to_string() };
-        self.compaction.quarantined.write().push(entry);
-        Ok(directory::quarantine(&*self.fs, &self.dir, id, &self.dir.join("quarantine"))?)
+        self.replace_blocks(&mut maintenance, &[], &[id], Some(Quarantined { id, mint, maxt }))
     }
 }

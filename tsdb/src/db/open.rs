@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -10,6 +10,8 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
 use super::compaction::Compaction;
+use super::delete::Deletions;
+use super::stats::Counters;
 use super::{Db, Maintenance, note_databases, note_metadata};
 use crate::block::directory::{self, Found};
 use crate::block::{Block, BlockError, BlockId, BlockMeta, META_FILE};
@@ -18,15 +20,24 @@ use crate::fs::Fs;
 use crate::head::replay::Replay;
 use crate::head::{Head, HeadOptions};
 use crate::lock::{DirLock, LockError};
-use crate::manifest::{Manifest, ManifestError};
+use crate::manifest::{Edit, Manifest, ManifestError};
 use crate::options::DbOptions;
-use crate::view::{View, Views};
+use crate::quarantine::{self, Quarantined};
+use crate::view::Views;
 use crate::wal::record::Record;
 use crate::wal::{Position, SegmentIndex, Wal, WalError, WalOptions};
 
 /// Why a database could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// The directory cannot be made.
+    #[error("cannot make {}: {source}", dir.display())]
+    Directory {
+        /// The directory of the database.
+        dir: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Another process has it, or the lock file cannot be made.
     #[error("{0}")]
     Lock(#[from] LockError),
@@ -69,21 +80,20 @@ impl Db {
         options: DbOptions,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(Self, OpenReport), OpenError> {
-        for sub in ["", "wal", "quarantine"] {
-            fs.create_dir(&dir.join(sub))?;
-        }
-        if let Some(parent) = dir.parent() {
-            fs.sync_dir(parent)?;
-        }
-        fs.sync_dir(dir)?;
+        make_directories(&*fs, dir)
+            .map_err(|source| OpenError::Directory { dir: dir.to_owned(), source })?;
         let lock = DirLock::acquire(&*fs, dir)?;
-        let manifest = Manifest::open(Arc::clone(&fs), dir)?;
+        let mut manifest = Manifest::open(Arc::clone(&fs), dir)?;
         let state = manifest.state().clone();
         let mut report = OpenReport::default();
 
-        let blocks = open_blocks(&*fs, dir, &state.blocks, &mut report)?;
-        report.blocks = blocks.len();
-
+        let mut lost = Lost::default();
+        let blocks = open_blocks(&*fs, dir, &state.blocks, &mut lost, &mut report)?;
+        // The quarantine, which is durable, says what is missing from here on.
+        if !lost.moved.is_empty() {
+            let remove = std::mem::take(&mut lost.moved);
+            manifest.append(&Edit { remove, ..Edit::default() })?;
+        }
         let head_options = HeadOptions {
             block_range_ms: options.block_range_ms,
             max_series: options.max_series,
@@ -93,6 +103,7 @@ impl Db {
         let head = Arc::new(Head::new(head_options, state.boundary, state.max_series_ref + 1));
         let mut names = Names::default();
         let replay = Mutex::new(Replay::behind(state.late_seq));
+        let mut deletions = Deletions::new(&state.tombstones);
         let mut late_records = Vec::new();
         let found = match state.checkpoint {
             None => CheckpointReport::default(),
@@ -103,42 +114,59 @@ impl Db {
                 })?
             }
         };
+        deletions.skip_to(found.seq);
         let damaged_regions = found.damaged_frames + u64::from(found.truncated);
         report.damaged_regions += damaged_regions;
         let damaged_checkpoint = state.checkpoint.filter(|_| damaged_regions > 0);
         progress(replay.lock().rows);
         let segment = state.checkpoint.and_then(|segment| u32::try_from(segment).ok());
         let from = Position { segment: SegmentIndex(segment.unwrap_or(1)), seq: found.seq + 1 };
-        // Where checkpoint and log are lost, records must not get numbers that the manifest calls
-        // flushed: replay would skip their late rows.
-        let wal_options =
-            WalOptions { mode: options.wal_mode, used_seq: state.late_seq, ..WalOptions::new(dir) };
+        let used_seq = used_seq(&blocks, state.late_seq, deletions.last_seq());
+        let wal_options = WalOptions { mode: options.wal_mode, used_seq, ..WalOptions::new(dir) };
         let (opened, replay) = head.replaying(replay.into_inner(), |replayer| {
             for record in late_records {
                 // Its late rows are in no block, unless a flush came after it and took them
                 // together with rows of later records: then the block knows better.
                 replayer.record(found.seq.saturating_add(1), record);
             }
-            Wal::open(Arc::clone(&fs), wal_options, from, &mut |seq, record| {
+            let opened = Wal::open(Arc::clone(&fs), wal_options, from, &mut |seq, record| {
                 names.take(&record);
+                deletions.replay(seq, &record, replayer);
                 replayer.record(seq, record);
                 progress(replayer.rows());
                 Ok(())
-            })
+            });
+            deletions.end(replayer);
+            opened
         });
         let (wal, wal_report) = opened?;
         head.end_replay(&replay);
-        report.damaged_regions += wal_report.damaged_regions;
+        report.damaged_regions +=
+            wal_report.damaged_regions + u64::from(wal_report.lost_records > 0);
+        let last_seq = wal_report.last_seq.max(found.seq);
+        let is_cut = checkpoint::is_one_lost(&*fs, &dir.join("wal"), state.checkpoint, last_seq)?;
+        report.damaged_regions += u64::from(is_cut);
         (report.replayed_rows, report.orphaned_rows) = (replay.rows, replay.orphans);
 
-        let view = View { boundary: state.boundary, blocks };
+        let mut view = deletions.view(state.boundary, blocks, &mut |block, why| {
+            lost.leave_out(&*fs, dir, block.id(), &why, &mut report)
+        })?;
+        if !lost.moved.is_empty() {
+            manifest.append(&Edit { remove: lost.moved, ..Edit::default() })?;
+        }
+        report.blocks = view.blocks.len();
+        view.keeps_tombstones = !lost.left_out.is_empty();
+        view.missing = quarantine::list(&*fs, dir)?.into_iter().chain(lost.left_out).collect();
+        view.drop_idle_tombstones();
         let maintenance = Maintenance {
             manifest,
             dropped_slots: Vec::new(),
             damaged_checkpoint,
             checkpoint_bytes: found.bytes,
+            late_since_ms: None,
             retired_chunks: true,
         };
+        let compaction = Compaction::new(options.max_compacted_range_ms);
         let db = Self {
             fs,
             dir: dir.to_owned(),
@@ -147,12 +175,13 @@ impl Db {
             wal,
             views: Views::new(view),
             maintenance: Mutex::new(maintenance),
-            compaction: Compaction::default(),
+            compaction,
+            unseen_deletions: Mutex::default(),
+            counters: Counters::default(),
             last_seen_ms: Some(state.last_seen_ms).filter(|ms| *ms > i64::MIN),
             metadata: RwLock::new(names.metadata),
             databases: RwLock::new(names.databases),
             closed: RwLock::new(false),
-            checkpoint_bytes: AtomicU64::new(0),
             names_given: AtomicU64::new(0),
             _lock: lock,
         };
@@ -160,11 +189,43 @@ impl Db {
     }
 }
 
+/// Where checkpoint and log are lost, records must not get numbers that the manifest calls flushed:
+/// replay would skip their late rows. And a delete must get a higher one than the blocks that it masks.
+fn used_seq(blocks: &[Arc<Block>], late_seq: u64, deleted_seq: u64) -> u64 {
+    let settled = blocks.iter().map(|b| b.meta().settled_seq()).max().unwrap_or(0);
+    settled.max(late_seq).max(deleted_seq)
+}
+
 /// Metadata and databases as records name them.
 #[derive(Debug, Default)]
 struct Names {
     metadata: HashMap<String, model::MetricMetadata>,
     databases: BTreeSet<String>,
+}
+
+/// Makes the directory with all that are above it and all that it has, durably.
+fn make_directories(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
+    let mut missing = Vec::new();
+    for dir in dir.ancestors() {
+        if dir.as_os_str().is_empty() || fs.exists(dir)? {
+            break;
+        }
+        missing.push(dir);
+    }
+    for dir in missing.iter().rev() {
+        fs.create_dir(dir)?;
+        dir.parent().map_or(Ok(()), |parent| fs.sync_dir(parent))?;
+    }
+    for sub in ["wal", quarantine::DIR] {
+        fs.create_dir(&dir.join(sub))?;
+    }
+    // An earlier start may have ended between making it and this. Who may not read the directory
+    // above did not make this one.
+    match dir.parent().map_or(Ok(()), |parent| fs.sync_dir(parent)) {
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+        _ => {}
+    }
+    fs.sync_dir(dir)
 }
 
 impl Names {
@@ -197,7 +258,7 @@ fn restore_checkpoint(
     match restored {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) if matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
-            let (path, aside) = (checkpoint::path(&wal, segment), dir.join("quarantine"));
+            let (path, aside) = (checkpoint::path(&wal, segment), dir.join(quarantine::DIR));
             fs.rename(&path, &aside.join(format!("{segment:010}.ckpt")))?;
             fs.sync_dir(&aside)?;
         }
@@ -206,27 +267,60 @@ fn restore_checkpoint(
     Ok(CheckpointReport { damaged_frames: 1, truncated: true, ..CheckpointReport::default() })
 }
 
+/// Live blocks that are not opened.
+#[derive(Default)]
+struct Lost {
+    /// They are in quarantine.
+    moved: Vec<BlockId>,
+    /// They stay where they are, for a later attempt or a later version.
+    left_out: Vec<Quarantined>,
+}
+
+impl Lost {
+    /// Does without a live block; a damaged one goes to the quarantine.
+    fn leave_out(
+        &mut self,
+        fs: &dyn Fs,
+        dir: &Path,
+        id: BlockId,
+        why: &BlockError,
+        report: &mut OpenReport,
+    ) -> io::Result<()> {
+        let what = if matches!(why, BlockError::Corrupt { .. }) {
+            directory::quarantine(fs, dir, id, &dir.join(quarantine::DIR))?;
+            self.moved.push(id);
+            "in quarantine"
+        } else {
+            self.left_out.push(Quarantined::new(fs, &dir.join(id.to_string()), id));
+            "left out"
+        };
+        report.damaged_blocks.push(format!("block {id} is {what}: {why}"));
+        Ok(())
+    }
+}
+
 /// Opens the live blocks; what else is found in the directory is dealt with as the table of
 /// [`directory`] says.
 fn open_blocks(
     fs: &dyn Fs,
     dir: &Path,
     live: &BTreeSet<BlockId>,
+    lost: &mut Lost,
     report: &mut OpenReport,
 ) -> io::Result<Vec<Arc<Block>>> {
-    let aside = dir.join("quarantine");
+    let aside = dir.join(quarantine::DIR);
     let (mut blocks, mut not_live) = (Vec::new(), Vec::new());
     for found in directory::compare(&fs.read_dir(dir)?, live) {
         match found {
             Found::Live(id) => match Block::open(fs, &dir.join(id.to_string())) {
                 Ok(block) => blocks.push(block),
-                Err(why @ BlockError::Corrupt { .. }) => {
-                    directory::quarantine(fs, dir, id, &aside)?;
-                    report.damaged_blocks.push(format!("block {id} is in quarantine: {why}"));
-                }
-                Err(why) => report.damaged_blocks.push(format!("block {id} is left out: {why}")),
+                Err(why) => lost.leave_out(fs, dir, id, &why, report)?,
             },
-            Found::Missing(id) => report.damaged_blocks.push(format!("block {id} is missing")),
+            Found::Missing(id) => {
+                directory::note_missing(fs, id, &aside)?;
+                lost.moved.push(id);
+                report.damaged_blocks.push(format!("block {id} is missing"));
+            }
             Found::NotLive(id) => not_live.push(id),
             Found::Rest(name) => directory::remove(fs, dir, &name)?,
             Found::Foreign(_) => {}
@@ -238,7 +332,7 @@ fn open_blocks(
         if all_well && is_superfluous(fs, dir, id, &blocks) {
             directory::delete(fs, dir, id)?;
         } else {
-            directory::quarantine(fs, dir, id, &aside)?;
+            directory::set_aside(fs, dir, id, &aside)?;
         }
     }
     Ok(blocks)

@@ -2,10 +2,44 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Db;
 use crate::block::BlockMeta;
+use crate::compact::Candidate;
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What maintenance did since the start; [`DbStats`] says what each is.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) flushes: Counter,
+    pub(super) flushes_failed: Counter,
+    pub(super) flush_bytes_written: Counter,
+    pub(super) checkpoints: Counter,
+    pub(super) checkpoints_failed: Counter,
+    pub(super) checkpoint_bytes_written: Counter,
+    pub(super) compactions: Counter,
+    pub(super) compactions_failed: Counter,
+    pub(super) compaction_bytes_read: Counter,
+    pub(super) compaction_bytes_written: Counter,
+    pub(super) time_retentions: Counter,
+    pub(super) size_retentions: Counter,
+    pub(super) series_removed: Counter,
+    pub(super) deleted_samples: Counter,
+}
 
 /// What `/metrics` and `status/tsdb` show.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,8 +64,6 @@ pub struct DbStats {
     pub refuses_series: bool,
     /// Bytes of the log.
     pub wal_bytes: u64,
-    /// Bytes of the checkpoints that were written since the start.
-    pub checkpoint_bytes_written: u64,
     /// Sequence number of the newest record.
     pub wal_last_seq: u64,
     /// Live blocks.
@@ -42,14 +74,49 @@ pub struct DbStats {
     pub block_samples: u64,
     /// In-order samples below this are in blocks, ms.
     pub boundary_ms: i64,
+    /// Bytes that the log wrote since the start, what a failed segment wrote included.
+    pub wal_bytes_written: u64,
+    /// Blocks written from the head since the start.
+    pub flushes: u64,
+    /// Attempts at that which failed.
+    pub flushes_failed: u64,
+    /// Bytes of those blocks.
+    pub flush_bytes_written: u64,
+    /// Checkpoints written since the start.
+    pub checkpoints: u64,
+    /// Attempts at that which failed.
+    pub checkpoints_failed: u64,
+    /// Bytes of those checkpoints.
+    pub checkpoint_bytes_written: u64,
     /// Compactions since the start.
     pub compactions: u64,
-    /// Compactions that failed since the start.
+    /// Compactions that failed since the start, those that found a damaged block included.
     pub compactions_failed: u64,
+    /// Bytes of the blocks that compactions read since the start.
+    pub compaction_bytes_read: u64,
     /// Bytes of the blocks that compactions wrote since the start.
     pub compaction_bytes_written: u64,
-    /// Blocks that were found damaged and moved to quarantine since the start.
+    /// How many times blocks were dropped for their age.
+    pub time_retentions: u64,
+    /// How many times blocks were dropped for the room that they took.
+    pub size_retentions: u64,
+    /// Series that left the head since the start.
+    pub series_removed: u64,
+    /// Blocks whose samples are missing from answers.
     pub quarantined_blocks: u64,
+    /// Samples deleted since the start.
+    pub deleted_samples: u64,
+    /// Deletes that wait to be carried out in blocks.
+    pub num_tombstones: u64,
+}
+
+/// What retention by size weighs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiskUse {
+    /// Bytes of the log.
+    pub log_bytes: u64,
+    /// The live blocks.
+    pub blocks: Vec<Candidate>,
 }
 
 /// A name and how much it has.
@@ -71,7 +138,7 @@ pub struct HeadTop {
 impl Db {
     /// Numbers about the database now; walks the series of the head.
     pub fn stats(&self) -> DbStats {
-        let view = self.views.load();
+        let (view, counters) = (self.views.load(), &self.counters);
         let (min_time_ms, max_time_ms) = self.head.bounds();
         let num_label_pairs = self.head.index().num_pairs() as u64;
         DbStats {
@@ -85,17 +152,34 @@ impl Db {
             head_bytes: self.head.heap_bytes(),
             refuses_series: self.head.refused_series(),
             wal_bytes: self.wal.size_bytes(),
-            checkpoint_bytes_written: self.checkpoint_bytes.load(Ordering::Relaxed),
             wal_last_seq: self.wal.last_seq(),
             num_blocks: view.blocks.len() as u64,
             block_bytes: view.blocks.iter().map(|b| b.disk_bytes()).sum(),
             block_samples: view.blocks.iter().map(|b| b.meta().num_samples).sum(),
             boundary_ms: view.boundary,
-            compactions: self.compaction.done.load(Ordering::Relaxed),
-            compactions_failed: self.compaction.failed.load(Ordering::Relaxed),
-            compaction_bytes_written: self.compaction.bytes_written.load(Ordering::Relaxed),
-            quarantined_blocks: self.quarantined_blocks().len() as u64,
+            wal_bytes_written: self.wal.bytes_written(),
+            flushes: counters.flushes.get(),
+            flushes_failed: counters.flushes_failed.get(),
+            flush_bytes_written: counters.flush_bytes_written.get(),
+            checkpoints: counters.checkpoints.get(),
+            checkpoints_failed: counters.checkpoints_failed.get(),
+            checkpoint_bytes_written: counters.checkpoint_bytes_written.get(),
+            compactions: counters.compactions.get(),
+            compactions_failed: counters.compactions_failed.get(),
+            compaction_bytes_read: counters.compaction_bytes_read.get(),
+            compaction_bytes_written: counters.compaction_bytes_written.get(),
+            time_retentions: counters.time_retentions.get(),
+            size_retentions: counters.size_retentions.get(),
+            series_removed: counters.series_removed.get(),
+            quarantined_blocks: view.missing.len() as u64,
+            deleted_samples: counters.deleted_samples.get(),
+            num_tombstones: view.tombstones.len() as u64,
         }
+    }
+
+    /// What the database has on disk.
+    pub fn disk_use(&self) -> DiskUse {
+        DiskUse { log_bytes: self.wal.size_bytes(), blocks: self.candidates() }
     }
 
     /// The live blocks, oldest first.

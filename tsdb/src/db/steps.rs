@@ -2,8 +2,9 @@
 //! work, if there is any, and says whether it did.
 
 use std::io;
-use std::sync::atomic::Ordering;
 
+use super::delete::tombstones_edit;
+use super::stats::Counters;
 use super::{Db, Maintenance};
 use crate::append::AppendError;
 use crate::block::BlockError;
@@ -14,7 +15,7 @@ use crate::wal::WalError;
 use crate::wal::record::Record;
 
 /// Names or histograms in one record of a checkpoint: a frame takes 16 KiB of each.
-const CHECKPOINT_BIG_ROWS: usize = 4096;
+pub(super) const CHECKPOINT_BIG_ROWS: usize = 4096;
 
 /// Why a step failed; what it had written is removed or ignored, and the next call tries again.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +44,9 @@ pub enum StepError {
         free: u64,
     },
     /// A compaction made more or fewer samples than it should; its inputs stay.
-    #[error("{samples_in} samples in, {samples_out} out, {duplicates} duplicates")]
+    #[error(
+        "{samples_in} samples in, {samples_out} out, {duplicates} duplicates, {deleted} deleted"
+    )]
     Lost {
         /// Samples of the inputs.
         samples_in: u64,
@@ -51,6 +54,8 @@ pub enum StepError {
         samples_out: u64,
         /// Samples that another one beat.
         duplicates: u64,
+        /// Samples that tombstones took.
+        deleted: u64,
     },
 }
 
@@ -70,21 +75,38 @@ impl Db {
     pub fn recover_wal_step(&self) -> Result<(), AppendError> {
         self.wal.try_recover().map_err(|e| AppendError::Wal(e.to_string()))?;
         self.head.apply(u16::MAX, self.visible_seq(self.options.wal_mode));
-        Ok(())
+        if self.unseen_deletions.lock().is_empty() {
+            return Ok(());
+        }
+        let shown = self.show_deletions(&mut self.maintenance());
+        shown.map_err(|e| AppendError::Wal(e.to_string()))
     }
 
-    /// Flushes what is due: late samples by size, in-order ones by size or, once the head spans one
+    /// Flushes what is due: late samples by size or age, in-order ones by size or, once the head spans one
     /// and a half block ranges, by time. Returns whether a block was written.
     ///
     /// # Errors
     /// [`StepError`].
     pub fn flush_step(&self) -> Result<bool, StepError> {
+        let mut maintenance = self.maintenance();
+        let flushed = self
+            .flush_due(&mut maintenance)
+            .inspect_err(|_| self.counters.flushes_failed.add(1))?;
+        if flushed {
+            self.write_checkpoint(&mut maintenance, Keep::Series)?;
+        }
+        Ok(flushed)
+    }
+
+    fn flush_due(&self, maintenance: &mut Maintenance) -> Result<bool, StepError> {
         let pressed = self.is_pressed();
-        let mut maintenance = self.maintenance.lock();
         let late: u64 = self.head.late_buffers().iter().map(|b| b.heap_bytes()).sum();
         let mut flushed = false;
-        if late > self.options.max_late_bytes || pressed && late > 1 << 20 {
-            flushed |= self.flush_late(&mut maintenance)?;
+        if late > self.options.max_late_bytes
+            || pressed && late > 1 << 20
+            || self.late_is_old(maintenance, late > 0)
+        {
+            flushed |= self.flush_late(maintenance)?;
         }
         let (mint, maxt) = self.head.bounds();
         let range = self.options.block_range_ms;
@@ -102,13 +124,20 @@ impl Db {
                 None
             };
             if let Some(boundary) = due.filter(|b| *b > self.views.load().boundary) {
-                flushed |= self.flush_below(&mut maintenance, boundary)?;
+                flushed |= self.flush_below(maintenance, boundary)?;
             }
         }
-        if flushed {
-            self.write_checkpoint(&mut maintenance, Keep::Series)?;
-        }
         Ok(flushed)
+    }
+
+    /// Whether there are late samples that were there so long ago that they are due. Without it a few
+    /// of them would be in the log, and be replayed at every start, for ever.
+    fn late_is_old(&self, maintenance: &mut Maintenance, is_some: bool) -> bool {
+        let now = self.options.clock.now_ms();
+        // A clock that was set back begins anew.
+        let since = maintenance.late_since_ms.filter(|since| is_some && *since <= now);
+        maintenance.late_since_ms = is_some.then(|| since.unwrap_or(now));
+        since.is_some_and(|since| now - since >= self.options.max_late_age_ms)
     }
 
     /// Whether it is time to give memory back early (reliability contract, section 5).
@@ -121,7 +150,7 @@ impl Db {
     /// # Errors
     /// [`StepError`].
     pub fn flush_all(&self) -> Result<bool, StepError> {
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         let flushed = self.flush_everything(&mut maintenance)?;
         self.write_checkpoint(&mut maintenance, Keep::Series)?;
         Ok(flushed)
@@ -145,7 +174,7 @@ impl Db {
         if log <= least.min(self.options.max_wal_bytes) {
             return Ok(false);
         }
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         if log <= maintenance.checkpoint_bytes.min(self.options.max_wal_bytes) {
             return Ok(false);
         }
@@ -155,7 +184,7 @@ impl Db {
 
     /// Frees memory that flushes retired, once no query reads it. Returns whether it did.
     pub fn gc_step(&self) -> bool {
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         if !self.views.old_ones_are_gone() {
             return false;
         }
@@ -170,6 +199,7 @@ impl Db {
         let patience = if self.is_pressed() { 0 } else { self.options.block_range_ms };
         let idle = view.boundary.saturating_sub(patience);
         maintenance.dropped_slots = self.head.collect_garbage(view.boundary, idle);
+        self.counters.series_removed.add(maintenance.dropped_slots.len() as u64);
         maintenance.retired_chunks = false;
         // Queries that found the dropped series hold this view or an older one.
         self.republish();
@@ -183,9 +213,9 @@ impl Db {
     /// [`StepError`]; everything acknowledged is then still in the log.
     pub fn close(&self) -> Result<(), StepError> {
         *self.closed.write() = true;
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         // Rows that wait since a failed commit count, too.
-        self.settle(self.wal.last_seq())?;
+        self.settle(&mut maintenance, self.wal.last_seq())?;
         self.flush_everything(&mut maintenance)?;
         self.write_checkpoint(&mut maintenance, Keep::Names)?;
         Ok(self.wal.close()?)
@@ -198,30 +228,38 @@ impl Db {
         maintenance: &mut Maintenance,
         keep: Keep,
     ) -> Result<(), StepError> {
+        let result = self.try_checkpoint(maintenance, keep);
+        let Counters { checkpoints, checkpoints_failed, .. } = &self.counters;
+        let counter = if result.is_ok() { checkpoints } else { checkpoints_failed };
+        counter.add(1);
+        result
+    }
+
+    fn try_checkpoint(&self, maintenance: &mut Maintenance, keep: Keep) -> Result<(), StepError> {
         // What was enqueued before the cut is durable now, and its rows wait in stripes that are
         // locked until they do: applying takes each lock, so it finds them.
         let place = self.wal.cut()?;
         let (segment, seq) = (u64::from(place.segment.0), place.seq - 1);
         self.head.apply(u16::MAX, self.wal.durable_seq());
+        // The records of deletions before the cut go with the log: from here on the manifest has them.
+        self.show_deletions(maintenance)?;
 
         let dir = self.dir.join("wal");
         let mut writer = CheckpointWriter::create(&*self.fs, &dir, segment, seq)?;
         if keep == Keep::Series {
             self.checkpoint_series(&mut writer)?;
         }
-        for names in self.metadata(None).chunks(CHECKPOINT_BIG_ROWS) {
-            writer.record(&Record { metadata: names.to_vec(), ..Record::default() })?;
-        }
-        for names in self.databases().chunks(CHECKPOINT_BIG_ROWS) {
-            writer.record(&Record { databases: names.to_vec(), ..Record::default() })?;
-        }
+        self.checkpoint_names(&mut writer)?;
         // It may hold rows and newest times of records behind the cut. Were it durable before
         // them, a power cut could leave half a batch, or a series that takes a lost row for known.
         self.wal.sync()?;
         maintenance.checkpoint_bytes = writer.finish()?;
-        self.checkpoint_bytes.fetch_add(maintenance.checkpoint_bytes, Ordering::Relaxed);
+        self.counters.checkpoint_bytes_written.add(maintenance.checkpoint_bytes);
+        let (add_tombstones, remove_tombstones) = tombstones_edit(maintenance, &self.views.load());
         maintenance.manifest.append(&Edit {
             checkpoint: Some(segment),
+            add_tombstones,
+            remove_tombstones,
             max_series_ref: Some(self.head.next_ref()),
             ..self.edit()
         })?;
@@ -237,7 +275,7 @@ impl Db {
     /// Moves a damaged checkpoint to the quarantine, if it is not there yet.
     fn keep_checkpoint(&self, segment: u64) -> io::Result<()> {
         let from = crate::checkpoint::path(&self.dir.join("wal"), segment);
-        let aside = self.dir.join("quarantine");
+        let aside = self.dir.join(crate::quarantine::DIR);
         if self.fs.exists(&from)? {
             self.fs.rename(&from, &aside.join(format!("{segment:010}.ckpt")))?;
             self.fs.sync_dir(&aside)?;

@@ -128,6 +128,26 @@ impl<'a> BitReader<'a> {
         u64::try_from(wide >> 64).unwrap_or_default()
     }
 
+    /// Bits of [`BitReader::front`] that count.
+    pub const FRONT: u32 = 57;
+
+    /// The next [`BitReader::FRONT`] bits, and a few more that do not count, without moving;
+    /// zero-filled past the end.
+    #[inline]
+    pub fn front(&self) -> u64 {
+        let (byte, bit) = (self.at / 8, self.at % 8);
+        match self.bytes.get(byte..byte + 8).and_then(|b| b.first_chunk()) {
+            Some(word) => u64::from_be_bytes(*word) << bit,
+            None => self.peek_tail(byte, bit),
+        }
+    }
+
+    /// Moves on by `n` bits.
+    #[inline]
+    pub fn pass(&mut self, n: usize) {
+        self.at += n;
+    }
+
     /// The next `n <= 64` bits.
     #[inline]
     pub fn read(&mut self, n: u32) -> u64 {

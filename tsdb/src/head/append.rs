@@ -6,6 +6,7 @@ use model::{HistogramValue, is_stale};
 use parking_lot::RwLockUpgradableReadGuard;
 
 use super::{Head, SERIES_CLOSE_AT};
+use crate::abort::AbortOnPanic;
 use crate::append::{
     AppendBatch, AppendPolicy, AppendReport, DuplicatePolicy, MAX_REFUSALS, Refusal, ResolveLabels,
 };
@@ -33,7 +34,12 @@ pub struct Judged<'a> {
 
 impl Pending {
     fn new(floats: usize) -> Self {
-        Self { seq: 0, floats: Vec::with_capacity(floats), histograms: Vec::new() }
+        Self {
+            seq: 0,
+            floats: Vec::with_capacity(floats),
+            histograms: Vec::new(),
+            deletions: Vec::new(),
+        }
     }
 
     /// Whether any row is late.
@@ -130,6 +136,8 @@ impl Head {
         if report.new_label_bytes > MAX_NEW_LABEL_BYTES {
             return Err(Refusal::TooManyNewLabels { limit: MAX_NEW_LABEL_BYTES });
         }
+        // From here on: labels are parsed without it, and a panic there is answered.
+        let _abort = AbortOnPanic::new("a series was made");
         let index = self.index.upgradable_read();
         let known = if let Some((slot, series)) = index.find(&labels) {
             Known { slot, series }
@@ -286,6 +294,9 @@ impl Judge<'_, '_> {
         let bits = v.to_bits();
         let same = |logged: &Logged| matches!(logged, Logged::Float(b) if *b == bits);
         let Some((known, late)) = self.row(i, t, same, || Logged::Float(bits)) else { return };
+        if late {
+            self.forget_histogram(known, t);
+        }
         let record = &mut self.judged.record;
         let rows = if late { &mut record.late } else { &mut record.in_order };
         rows.refs.push(known.series);
@@ -319,6 +330,18 @@ impl Judge<'_, '_> {
         self.pending(known).histograms.push(row);
     }
 
+    /// Takes back a late histogram that this batch had at `t`. A record holds its floats before its
+    /// histograms and is applied in that order, but of two rows the one that came last wins.
+    fn forget_histogram(&mut self, known: Known, t: i64) {
+        if self.judged.record.histograms.is_empty() {
+            return;
+        }
+        let record = &mut self.judged.record.histograms;
+        record.retain(|row| !(row.late && row.series == known.series && row.t_ms == t));
+        let pending = &mut self.pending(known).histograms;
+        pending.retain(|row| !(row.late && row.slot == known.slot && row.t_ms == t));
+    }
+
     fn pending(&mut self, known: Known) -> &mut Pending {
         let rows = self.rows_per_stripe;
         self.judged.pending[stripe_of(known.slot)].get_or_insert_with(|| Pending::new(rows))
@@ -346,6 +369,7 @@ impl Record {
             && self.histograms.is_empty()
             && self.metadata.is_empty()
             && self.databases.is_empty()
+            && self.deletions.is_empty()
     }
 }
 

@@ -114,7 +114,9 @@ impl Collection<'_> {
             if series.has_late && !has_late_rows(series.id, &self.late) {
                 series.has_late = false;
             }
-            if series.is_empty() && series.logged_t < self.idle_before {
+            if series.is_empty() && series.logged_t < self.idle_before
+                || series.is_deleted(self.boundary)
+            {
                 idle.push(slot);
             }
             mint = mint.min(series.first_t());

@@ -7,7 +7,7 @@ use std::ops::{Bound, Range};
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashTable};
-use model::Labels;
+use model::{Labels, ReadError};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -16,6 +16,7 @@ use crate::checkpoint::SeriesFrame;
 use crate::head::label_codes::{Dictionary, LabelCode, Pair, SchemaId};
 use crate::head::symbols::{SymbolId, Symbols};
 use crate::postings::mem::PostingList;
+use crate::query::coded::Coded;
 use crate::wal::record::SeriesRef;
 use order::Order;
 
@@ -345,6 +346,26 @@ impl HeadIndex {
     /// The string of a number that [`HeadIndex::pairs`] or [`HeadIndex::names`] told.
     pub fn text(&self, symbol: SymbolId) -> &Arc<str> {
         self.dictionary.symbols().get(symbol)
+    }
+
+    /// Calls `visit` with the coded labels of the series in `slots`, in their order.
+    ///
+    /// # Errors
+    /// Those of `visit`.
+    pub fn coded(
+        &self,
+        slots: impl Iterator<Item = u32>,
+        visit: &mut dyn FnMut(Coded<'_>) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        let (mut names, mut values, mut schema) = (Vec::new(), Vec::new(), None);
+        for slot in slots {
+            let code = &self.indexed(slot).code;
+            let of = self.dictionary.numbers(code, schema, &mut names, &mut values);
+            schema = Some(of);
+            let texts = self.dictionary.symbols();
+            visit(Coded { schema: of.0, names: &names, values: &values, texts })?;
+        }
+        Ok(())
     }
 
     /// The reference of a live series.

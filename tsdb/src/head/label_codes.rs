@@ -17,7 +17,7 @@ pub type Pair = (SymbolId, SymbolId);
 
 /// The number of a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SchemaId(u32);
+pub struct SchemaId(pub u32);
 
 #[derive(Debug)]
 struct Schema {
@@ -209,6 +209,25 @@ impl Dictionary {
     pub fn schema(&self, code: &LabelCode) -> (SchemaId, &[SymbolId]) {
         let id = schema_of(&mut Reader::new(code));
         (id, &self.schemas.get(id).names)
+    }
+
+    /// Decodes `code` into `names`, unless they are those of schema `before`, and `values`; the schema.
+    pub fn numbers(
+        &self,
+        code: &LabelCode,
+        before: Option<SchemaId>,
+        names: &mut Vec<u32>,
+        values: &mut Vec<u32>,
+    ) -> SchemaId {
+        let mut reader = Reader::new(code);
+        let schema = schema_of(&mut reader);
+        if before != Some(schema) {
+            names.clear();
+            names.extend(self.schemas.get(schema).names.iter().map(|name| name.0));
+        }
+        values.clear();
+        values.extend(names.iter().map_while(|_| u32::try_from(reader.u64()?).ok()));
+        schema
     }
 
     /// The (name, value) symbols in label order.

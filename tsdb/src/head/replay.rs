@@ -6,11 +6,14 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use hashbrown::HashMap;
+use roaring::RoaringBitmap;
 
 use super::Head;
+use crate::head::delete::select;
 use crate::head::late::{LateBuffer, LateValue};
 use crate::head::series::{Logged, Series};
 use crate::head::stripes::{Guards, STRIPES, stripe_of};
+use crate::tombstones::Deletion;
 use crate::wal::record::{HistogramRow, Record, Rows, SeriesRef};
 
 /// Rows that are handed over at once; small records are collected.
@@ -101,7 +104,7 @@ impl Replay {
 }
 
 /// A record on its way to the threads.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Found {
     /// Series that it is the first to define.
     new: Vec<(u32, SeriesRef)>,
@@ -111,6 +114,8 @@ struct Found {
     histograms: Vec<u32>,
     /// Whether its late rows are in a block.
     flushed: bool,
+    /// First and last time that are deleted of some slots, behind the rows.
+    deleted: Option<(i64, i64, RoaringBitmap)>,
 }
 
 /// Takes the records of the log, in order.
@@ -172,6 +177,7 @@ impl Replayer<'_> {
             late: record.late.refs.iter().map(&mut find).collect(),
             histograms: record.histograms.iter().map(|row| find(&row.series)).collect(),
             flushed: seq <= self.replay.flushed_late_seq,
+            deleted: None,
             record,
         };
         self.batch_rows +=
@@ -180,6 +186,13 @@ impl Replayer<'_> {
         if self.batch_rows >= BATCH_ROWS {
             self.hand_over();
         }
+    }
+
+    /// Deletes from the series so far, behind the records so far.
+    pub fn delete(&mut self, what: &Deletion) {
+        let slots = select(&self.head.index.read(), what);
+        let deleted = Some((what.mint, what.maxt, slots));
+        self.batch.push(Found { deleted, ..Found::default() });
     }
 
     fn define(&mut self, series: &[(SeriesRef, model::Labels)]) -> Vec<(u32, SeriesRef)> {
@@ -286,6 +299,13 @@ impl<'h> Applier<'h> {
                 self.histogram(row, *slot, found.flushed);
             }
         }
+        if let Some((mint, maxt, slots)) = &found.deleted {
+            for slot in slots {
+                if self.is_mine(slot) {
+                    self.delete(slot, *mint, *maxt);
+                }
+            }
+        }
     }
 
     fn note(&mut self, grown: i64, t: i64) {
@@ -352,6 +372,17 @@ impl<'h> Applier<'h> {
         }
         if let Some(grown) = grown {
             self.note(grown, row.t_ms);
+        }
+    }
+
+    fn delete(&mut self, slot: u32, mint: i64, maxt: i64) {
+        let seed = self.head.options.seed;
+        let series = self.series(slot);
+        let (id, has_late) = (series.id, series.has_late);
+        series.forget_logged(mint, maxt);
+        self.grown += series.remove(mint, maxt, seed);
+        if has_late {
+            self.late.remove(id, mint, maxt);
         }
     }
 }

@@ -9,6 +9,8 @@ use hashbrown::HashSet;
 use model::HistogramValue;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::abort::Held;
+use crate::head::delete::PendingDeletion;
 use crate::head::series::Series;
 
 /// Number of stripes.
@@ -35,6 +37,8 @@ pub struct Pending {
     pub floats: Vec<PendingRow<f64>>,
     /// Histogram rows.
     pub histograms: Vec<PendingRow<HistogramValue>>,
+    /// Deletions; who has one has no rows.
+    pub deletions: Vec<PendingDeletion>,
 }
 
 /// A row on its way from the log to its series.
@@ -132,18 +136,21 @@ pub struct Stripes {
     locks: [Mutex<Stripe>; STRIPES],
 }
 
+/// A locked stripe.
+pub type Locked<'a> = Held<MutexGuard<'a, Stripe>>;
+
 /// Locked stripes, by number; the others are `None`.
-pub type Guards<'a> = [Option<MutexGuard<'a, Stripe>>; STRIPES];
+pub type Guards<'a> = [Option<Locked<'a>>; STRIPES];
 
 impl Stripes {
     /// Locks one stripe.
-    pub fn lock(&self, number: usize) -> MutexGuard<'_, Stripe> {
-        self.locks[number].lock()
+    pub fn lock(&self, number: usize) -> Locked<'_> {
+        Held::new(self.locks[number].lock())
     }
 
     /// Locks the stripes in `mask` (bit n stands for stripe n), ascending.
     pub fn lock_mask(&self, mask: u16) -> Guards<'_> {
-        std::array::from_fn(|n| (mask >> n & 1 == 1).then(|| self.locks[n].lock()))
+        std::array::from_fn(|n| (mask >> n & 1 == 1).then(|| self.lock(n)))
     }
 
     /// Locks all stripes, ascending.

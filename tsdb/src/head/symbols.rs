@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use hashbrown::HashTable;
+use model::ReadError;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::query::coded::Texts;
 
 /// Names a string in a [`Symbols`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -149,6 +152,13 @@ impl Symbols {
             + self.ids.len() * 16
             + self.entries.capacity() * size_of::<Option<Entry>>()
             + self.ids.capacity() * (size_of::<SymbolId>() + 1)
+    }
+}
+
+impl Texts for Symbols {
+    fn text(&self, symbol: u32, with: &mut dyn FnMut(&str)) -> Result<(), ReadError> {
+        with(self.get(SymbolId(symbol)));
+        Ok(())
     }
 }
 

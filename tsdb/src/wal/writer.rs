@@ -78,6 +78,7 @@ pub(super) struct Writer {
     relogging: bool,
     durable_seq: u64,
     written_seq: u64,
+    bytes_written: u64,
     buffer: Vec<u8>,
 }
 
@@ -114,6 +115,7 @@ impl Writer {
             relogging: false,
             durable_seq: options.last_seq,
             written_seq: options.last_seq,
+            bytes_written: 0,
             buffer: Vec::new(),
         }
     }
@@ -126,6 +128,11 @@ impl Writer {
     /// The last record that was handed to the kernel.
     pub(super) const fn written_seq(&self) -> u64 {
         self.written_seq
+    }
+
+    /// Bytes appended to segments, a second time for those that were written again.
+    pub(super) const fn bytes_written(&self) -> u64 {
+        self.bytes_written
     }
 
     /// Bytes of the records that are held in memory.
@@ -241,6 +248,7 @@ impl Writer {
             let _ = open.file.truncate(good_len);
             return Err(error);
         }
+        self.bytes_written += self.buffer.len() as u64;
         open.has_records = true;
         self.written += taken;
         // A segment of copies goes again if it fails, and then what it alone holds is not written.
