@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hashbrown::HashSet;
-use parking_lot::MutexGuard;
 
 use super::late::LateBuffer;
 use super::{Head, signed};
@@ -93,7 +92,7 @@ impl Collection<'_> {
             self.page(&mut stripe, number, page, &mut waiting);
         }
         // Who waits for the stripe is next, not this thread again.
-        MutexGuard::unlock_fair(stripe);
+        stripe.unlock_fair();
         true
     }
 

@@ -1,6 +1,6 @@
 //! The head's state out to a checkpoint and back.
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use super::replay::Replay;
 use super::{Head, signed};
@@ -27,7 +27,7 @@ impl Head {
             }
         }
         drop(index);
-        MutexGuard::unlock_fair(stripe);
+        stripe.unlock_fair();
         true
     }
 
