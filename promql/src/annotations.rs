@@ -154,9 +154,9 @@ impl Annotations {
     #[must_use]
     pub(crate) fn moved(&self, from: u32, to: u32) -> Self {
         let move_place = |at: u32| at.wrapping_sub(from).wrapping_add(to);
-        let moved = self.entries.iter().map(|(key, detail)| {
-            let pos = (move_place(key.pos.0), move_place(key.pos.1));
-            (Key { pos, ..key.clone() }, detail.clone())
+        let moved = self.entries.iter().map(|(key, (pos, detail))| {
+            let pos = Pos { start: move_place(pos.start), end: move_place(pos.end) };
+            (key.clone(), (pos, detail.clone()))
         });
         Self { entries: moved.collect() }
     }
