@@ -94,13 +94,8 @@ impl Db {
             let remove = std::mem::take(&mut lost.moved);
             manifest.append(&Edit { remove, ..Edit::default() })?;
         }
-        let head_options = HeadOptions {
-            block_range_ms: options.block_range_ms,
-            max_series: options.max_series,
-            seed: options.seed,
-            memory: options.memory.clone(),
-        };
-        let head = Arc::new(Head::new(head_options, state.boundary, state.max_series_ref + 1));
+        let head =
+            Arc::new(Head::new(head_options(&options), state.boundary, state.max_series_ref + 1));
         let mut names = Names::default();
         let replay = Mutex::new(Replay::behind(state.late_seq));
         let mut deletions = Deletions::new(&state.tombstones);
@@ -186,6 +181,15 @@ impl Db {
             _lock: lock,
         };
         Ok((db, report))
+    }
+}
+
+fn head_options(options: &DbOptions) -> HeadOptions {
+    HeadOptions {
+        block_range_ms: options.block_range_ms,
+        max_series: options.max_series,
+        seed: options.seed,
+        memory: options.memory.clone(),
     }
 }
 
