@@ -89,11 +89,7 @@ impl Db {
 
         let mut lost = Lost::default();
         let blocks = open_blocks(&*fs, dir, &state.blocks, &mut lost, &mut report)?;
-        // The quarantine, which is durable, says what is missing from here on.
-        if !lost.moved.is_empty() {
-            let remove = std::mem::take(&mut lost.moved);
-            manifest.append(&Edit { remove, ..Edit::default() })?;
-        }
+        lost.leave(&mut manifest)?;
         let head =
             Arc::new(Head::new(head_options(&options), state.boundary, state.max_series_ref + 1));
         let mut names = Names::default();
@@ -146,9 +142,7 @@ impl Db {
         let mut view = deletions.view(state.boundary, blocks, &mut |block, why| {
             lost.leave_out(&*fs, dir, block.id(), &why, &mut report)
         })?;
-        if !lost.moved.is_empty() {
-            manifest.append(&Edit { remove: lost.moved, ..Edit::default() })?;
-        }
+        lost.leave(&mut manifest)?;
         report.blocks = view.blocks.len();
         view.keeps_tombstones = !lost.left_out.is_empty();
         view.missing = quarantine::list(&*fs, dir)?.into_iter().chain(lost.left_out).collect();
@@ -281,6 +275,16 @@ struct Lost {
 }
 
 impl Lost {
+    /// Takes what was moved out of the manifest: the quarantine, which is durable, says what is
+    /// missing from here on.
+    fn leave(&mut self, manifest: &mut Manifest) -> Result<(), ManifestError> {
+        if self.moved.is_empty() {
+            return Ok(());
+        }
+        let remove = std::mem::take(&mut self.moved);
+        manifest.append(&Edit { remove, ..Edit::default() })
+    }
+
     /// Does without a live block; a damaged one goes to the quarantine.
     fn leave_out(
         &mut self,
