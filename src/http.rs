@@ -207,13 +207,23 @@ impl Route {
     }
 }
 
-/// The route of `path`, and the door whose errors an unknown path has.
+/// The route of `path`.
 fn find(path: &str) -> Option<&'static Route> {
     let find = |path: &str| ROUTES.iter().find(|route| route.matches(path));
     find(path).or_else(|| {
         let rest = INFLUX_PREFIXES.iter().find_map(|prefix| path.strip_prefix(prefix))?;
         find(rest).filter(|route| route.door.is_influx())
     })
+}
+
+/// Whose errors an unknown `path` has: senders of a protocol read them in its shape.
+fn door_of_unknown(path: &str) -> Door {
+    let rest = INFLUX_PREFIXES.iter().find_map(|prefix| path.strip_prefix(prefix));
+    match rest.unwrap_or(path) {
+        rest if rest.starts_with("/api/v2/") => Door::InfluxV2,
+        rest if rest.starts_with("/api/v3/") => Door::InfluxV3,
+        _ => Door::Text,
+    }
 }
 
 /// A path without doubled slashes: base URLs that end in one make them.
@@ -336,7 +346,7 @@ pub(crate) async fn handle(
     let (parts, body) = request.into_parts();
     let path = tidy(parts.uri.path());
     let route = find(&path);
-    let door = route.map_or(Door::Text, |route| route.door);
+    let door = route.map_or_else(|| door_of_unknown(&path), |route| route.door);
     let cx = Context {
         app: app.clone(),
         door,

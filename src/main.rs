@@ -56,6 +56,9 @@ fn main() -> ExitCode {
     };
     telemetry::start_logging(config.log_level, config.log_format);
     std::panic::set_hook(Box::new(|info| tracing::error!(panic = %info, "panic")));
+    for remark in config.enable_feature.remarks() {
+        tracing::warn!(remark, "enable-feature");
+    }
     match run(config, invocation) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&in_words(&error), 1),

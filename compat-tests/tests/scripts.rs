@@ -20,6 +20,8 @@ const PEER_FEATURES: &str = "--enable-feature=promql-experimental-functions,\
 const FEATURES: &str = "--enable-feature=promql-experimental-functions,\
     promql-delayed-name-removal,promql-duration-expr,promql-extended-range-selectors,\
     promql-binop-fill-modifiers";
+/// As many samples as scripts are run with.
+const MAX_SAMPLES: &str = "--query.max-samples=10000";
 
 /// The scripts with their names, sorted.
 fn scripts() -> Vec<(String, Vec<Section>)> {
@@ -64,8 +66,9 @@ fn scripts_expect_what_prometheus_answers() {
                 not_loaded += section.evals.len();
                 continue;
             }
-            let Some(peer) = Peer::prometheus("", &[PEER_FEATURES], what) else { return };
-            let server = Server::start(&[FEATURES]);
+            let flags = [PEER_FEATURES, MAX_SAMPLES];
+            let Some(peer) = Peer::prometheus("", &flags, what) else { return };
+            let server = Server::start(&[FEATURES, MAX_SAMPLES]);
             let (mut ours, mut theirs) = (server.client(), peer.client());
             for request in &section.requests {
                 for client in [&mut ours, &mut theirs] {

@@ -149,6 +149,18 @@ impl Annotations {
         }
     }
 
+    /// The same annotations about another occurrence of the text that they are about, which begins at
+    /// byte `to` and not at byte `from`.
+    #[must_use]
+    pub(crate) fn moved(&self, from: u32, to: u32) -> Self {
+        let move_place = |at: u32| at.wrapping_sub(from).wrapping_add(to);
+        let moved = self.entries.iter().map(|(key, (pos, detail))| {
+            let pos = Pos { start: move_place(pos.start), end: move_place(pos.end) };
+            (key.clone(), (pos, detail.clone()))
+        });
+        Self { entries: moved.collect() }
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()

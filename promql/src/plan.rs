@@ -2,6 +2,12 @@
 //! parts whose value is the same at every step. Pure, and a loop over the nodes, because children
 //! come before their parents.
 
+mod common;
+
+pub(crate) use common::Class;
+
+use hashbrown::HashMap;
+
 use crate::ast::{
     AggregateOp, Ast, At, BinaryOp, DurationExpr, DurationExprKind, DurationOp, DurationSpec, Expr,
     NodeId, ValueType,
@@ -14,6 +20,9 @@ use crate::functions::dispatch;
 #[derive(Debug)]
 pub(crate) struct Plan {
     nodes: Vec<NodePlan>,
+    classes: HashMap<NodeId, Class>,
+    /// How often each class occurs.
+    uses: Vec<u32>,
 }
 
 /// The facts of one node.
@@ -92,7 +101,8 @@ impl Plan {
             default_step_ms: options.default_subquery_step_ms,
             type_and_unit: options.type_and_unit_labels,
         };
-        let mut plan = Self { nodes: Vec::with_capacity(ast.len()) };
+        let nodes = Vec::with_capacity(ast.len());
+        let mut plan = Self { nodes, classes: HashMap::new(), uses: Vec::new() };
         for (_, node) in ast.iter() {
             let facts = plan.node_facts(&node.expr, &frame)?;
             plan.nodes.push(facts);
@@ -101,6 +111,7 @@ impl Plan {
         for (id, node) in ast.iter().rev() {
             plan.tell_children(id, &node.expr);
         }
+        (plan.classes, plan.uses) = common::classes(ast, &plan.nodes);
         Ok(plan)
     }
 
@@ -153,6 +164,12 @@ impl Plan {
     /// The call or aggregation directly above node `id`, parentheses aside.
     pub(crate) fn above(&self, id: NodeId) -> Option<NodeId> {
         self.node(id).above
+    }
+
+    /// What node `id` is, where it occurs more than once, and how often.
+    pub(crate) fn class(&self, id: NodeId) -> Option<(Class, u32)> {
+        let class = *self.classes.get(&id)?;
+        Some((class, self.uses[class.0 as usize]))
     }
 
     /// The facts of node `id`.

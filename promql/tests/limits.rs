@@ -117,7 +117,7 @@ fn bytes_are_charged_and_given_back() {
     assert!(matches!(run("m", &context), Err(QueryError::OverBudget(_))));
     drop(hog);
     for query in ["m", "m + m", "topk(3, m)", "m or m", "quantile(0.5, m)", "sort(m)"] {
-        run(query, &context).unwrap();
+        run(query, &context).expect(query);
     }
     assert_eq!(memory.used(), 0, "nothing is held after a query");
 }

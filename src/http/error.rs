@@ -196,7 +196,10 @@ impl Failure {
     /// The answer in the shape of `door`.
     pub(super) fn reply(&self, door: Door) -> Reply {
         let status = self.status(door);
-        let message = self.message();
+        let message = match (door, self) {
+            (Door::InfluxV2 | Door::InfluxV3, Self::UnknownPath) => "path not found".to_owned(),
+            _ => self.message(),
+        };
         let mut reply = match (door, self) {
             // Prometheus writes these two without a line end.
             (Door::Text, Self::Forbidden(_) | Self::MethodText { .. }) => {

@@ -94,6 +94,26 @@ fn float() -> impl Strategy<Value = u64> {
     ]
 }
 
+/// Each of the buckets counts `each`.
+fn int_histogram(each: u32, spans: Vec<Span>) -> HistogramValue {
+    let buckets: u32 = spans.iter().map(|span| span.length).sum();
+    let mut deltas = vec![0; buckets as usize];
+    deltas[0] = i64::from(each);
+    HistogramValue::Int(Arc::new(IntHistogram {
+        hint: CounterResetHint::Unknown,
+        schema: 3,
+        zero_threshold: 0.25,
+        zero_count: 0,
+        count: u64::from(each * buckets),
+        sum: f64::from(each),
+        positive_spans: spans,
+        negative_spans: vec![],
+        positive_deltas: deltas,
+        negative_deltas: vec![],
+        custom_values: vec![],
+    }))
+}
+
 fn histogram() -> impl Strategy<Value = HistogramValue> {
     (0..4_u64, 1..4_u32, any::<bool>()).prop_map(|(n, buckets, float)| {
         let spans = vec![Span { offset: 2, length: buckets }];
@@ -113,21 +133,7 @@ fn histogram() -> impl Strategy<Value = HistogramValue> {
                 custom_values: vec![],
             }))
         } else {
-            let mut deltas = vec![0; buckets as usize];
-            deltas[0] = i64::from(each);
-            HistogramValue::Int(Arc::new(IntHistogram {
-                hint: CounterResetHint::Unknown,
-                schema: 3,
-                zero_threshold: 0.25,
-                zero_count: 0,
-                count: n * u64::from(buckets),
-                sum: f64::from(each),
-                positive_spans: spans,
-                negative_spans: vec![],
-                positive_deltas: deltas,
-                negative_deltas: vec![],
-                custom_values: vec![],
-            }))
+            int_histogram(each, spans)
         }
     })
 }
@@ -325,5 +331,21 @@ proptest! {
             }
         }
         prop_assert_eq!(read(&db, vec![], i64::MIN, i64::MAX), clip(&model, |_| true, i64::MIN, i64::MAX));
+    }
+}
+
+/// The marker of a series of histograms is one itself, and so stands behind the floats of its record.
+#[test]
+fn a_float_behind_a_stale_marker_at_its_time_wins() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut db, mut model) = (open(dir.path()), Model::new());
+    let histogram = int_histogram(1, vec![Span { offset: 0, length: 2 }]);
+    append(&db, &mut model, &[(3, 0, Value::Histogram(histogram))], false);
+    let floats = [model::STALE_NAN, 7.0_f64.to_bits()];
+    append(&db, &mut model, &floats.map(|bits| (3, 0, Value::Float(bits))), true);
+    for _ in 0..2 {
+        assert_eq!(read(&db, vec![], i64::MIN, i64::MAX), model);
+        drop(db);
+        db = open(dir.path());
     }
 }

@@ -1,5 +1,6 @@
 //! From a parsed query to its value.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use model::{Labels, Queryable};
@@ -44,6 +45,7 @@ pub(crate) fn run(
         start_ms: steps.start_ms,
         end_ms,
         step_ms: if steps.start_ms == end_ms { 0 } else { step_ms },
+        shared: RefCell::default(),
     };
     let root = query.unwrapped(ast.root());
     let instant = matches!(when, When::Instant { .. });

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use model::{Account, Charge, Estimate, Interrupt, Labels, SeriesSet};
+use model::{Account, Accountant, Charge, Estimate, Interrupt, Labels, SeriesSet};
 
 use super::Row;
 use super::trace::Trace;
@@ -33,6 +33,7 @@ pub(crate) struct State {
     pub(crate) trace: Option<Trace>,
     interrupt: Arc<dyn Interrupt>,
     executor: Arc<dyn Executor>,
+    memory: Accountant,
     budget: Arc<Budget>,
     max_series: u64,
     /// What the selectors so far are estimated to read, and the most samples and bytes of that.
@@ -55,6 +56,8 @@ struct Budget {
 
 struct HeldByAll {
     charge: Charge,
+    /// Bytes of the charge that [`State::keep`] holds.
+    kept: u64,
     samples: u64,
     peak_samples: u64,
     peak_bytes: u64,
@@ -71,7 +74,7 @@ impl Budget {
         if held.samples.saturating_add(samples) > self.max_samples {
             return Err(QueryError::TooManySamples);
         }
-        let wanted = held.charge.bytes().saturating_add(bytes);
+        let wanted = (held.charge.bytes() - held.kept).saturating_add(bytes);
         if wanted > self.max_bytes {
             return Err(QueryError::TooManyBytes { wanted, limit: self.max_bytes });
         }
@@ -100,7 +103,7 @@ pub(crate) struct Held {
 impl State {
     pub(crate) fn new(context: &QueryContext, options: &EngineOptions) -> Result<Self, QueryError> {
         let charge = context.memory.charge(Account::Queries, 0).map_err(QueryError::OverBudget)?;
-        let held = HeldByAll { charge, samples: 0, peak_samples: 0, peak_bytes: 0 };
+        let held = HeldByAll { charge, kept: 0, samples: 0, peak_samples: 0, peak_bytes: 0 };
         let budget = Budget {
             held: Mutex::new(held),
             max_bytes: context.max_bytes,
@@ -113,6 +116,7 @@ impl State {
             trace: None,
             interrupt: Arc::clone(&context.interrupt),
             executor: Arc::clone(&context.executor),
+            memory: context.memory.clone(),
             budget: Arc::new(budget),
             max_series: options.max_series,
             cost: Estimate::default(),
@@ -134,6 +138,7 @@ impl State {
             trace: None,
             interrupt: Arc::clone(&self.interrupt),
             executor: Arc::clone(&self.executor),
+            memory: self.memory.clone(),
             budget: Arc::clone(&self.budget),
             max_series: self.max_series,
             cost: self.cost,
@@ -156,6 +161,26 @@ impl State {
     /// Who runs parts of the query.
     pub(crate) fn executor(&self) -> Arc<dyn Executor> {
         Arc::clone(&self.executor)
+    }
+
+    /// Charges bytes that the query could do without: up to a quarter of what it may hold, beside that,
+    /// and of what the process has left. Whether there was room; give them back with
+    /// [`State::give_up`].
+    pub(crate) fn keep(&mut self, bytes: u64) -> bool {
+        let mut held = self.budget.lock();
+        let most = (self.budget.max_bytes / 4).min((self.memory.left() + held.kept) / 4);
+        let fits = held.kept + bytes <= most && held.charge.grow(bytes).is_ok();
+        if fits {
+            held.kept += bytes;
+            held.peak_bytes = held.peak_bytes.max(held.charge.bytes());
+        }
+        fits
+    }
+
+    /// Gives back what was kept.
+    pub(crate) fn give_up(&mut self, bytes: u64) {
+        self.budget.shrink(0, bytes);
+        self.budget.lock().kept -= bytes;
     }
 
     /// What the query cost.

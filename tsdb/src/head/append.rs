@@ -294,6 +294,9 @@ impl Judge<'_, '_> {
         let bits = v.to_bits();
         let same = |logged: &Logged| matches!(logged, Logged::Float(b) if *b == bits);
         let Some((known, late)) = self.row(i, t, same, || Logged::Float(bits)) else { return };
+        if late {
+            self.forget_histogram(known, t);
+        }
         let record = &mut self.judged.record;
         let rows = if late { &mut record.late } else { &mut record.in_order };
         rows.refs.push(known.series);
@@ -325,6 +328,18 @@ impl Judge<'_, '_> {
         self.judged.record.histograms.push(row);
         let row = PendingRow { slot: known.slot, late, t_ms: t, value: value.clone() };
         self.pending(known).histograms.push(row);
+    }
+
+    /// Takes back a late histogram that this batch had at `t`. A record holds its floats before its
+    /// histograms and is applied in that order, but of two rows the one that came last wins.
+    fn forget_histogram(&mut self, known: Known, t: i64) {
+        if self.judged.record.histograms.is_empty() {
+            return;
+        }
+        let record = &mut self.judged.record.histograms;
+        record.retain(|row| !(row.late && row.series == known.series && row.t_ms == t));
+        let pending = &mut self.pending(known).histograms;
+        pending.retain(|row| !(row.late && row.slot == known.slot && row.t_ms == t));
     }
 
     fn pending(&mut self, known: Known) -> &mut Pending {
