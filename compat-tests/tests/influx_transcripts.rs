@@ -58,6 +58,18 @@ const DIFFERENCES: &[Difference] = &[
     (&["double-slash"], 204, "", "8.4: a doubled slash is accepted"),
     (&["v2-/api/v2/write", "v2-/api/v3/write_lp"], 204, "", "8.4: the doors of 2.x and 3 exist"),
     (&["v2-/health", "v2-/ready"], 200, "status", "8.4: the doors of 2.x exist"),
+    (
+        &[
+            "v2-/api/v2/buckets",
+            "v2-/api/v2/orgs",
+            "v2-/api/v2/health",
+            "v2-/api/v2/setup",
+            "v2-/api/v2/ping",
+        ],
+        404,
+        "{\"code\":\"not found\",",
+        "8.4: errors are JSON on every Influx door",
+    ),
     (&["ping-verbose"], 200, "version", "2.3: as 1.7 and later"),
 ];
 
