@@ -3,6 +3,7 @@
 //! Exit codes: 0 done and sound, 1 damage was found, 2 a wrong command line, 3 it could not be done.
 
 mod backup;
+mod retention_plan;
 mod tsdb_check;
 
 use std::ffi::OsString;
@@ -59,6 +60,14 @@ enum Tsdb {
         #[arg(required = true)]
         dirs: Vec<PathBuf>,
     },
+    /// Prints what retention by time and by rules would delete, and when; deletes nothing.
+    RetentionPlan {
+        /// The data directory.
+        dir: PathBuf,
+        /// The server's file of settings.
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
     /// Moves what is damaged to quarantine/ and rebuilds what can be rebuilt; deletes nothing.
     Repair {
         /// The data directory.
@@ -86,6 +95,9 @@ pub(crate) fn run(args: &[OsString]) -> Option<ExitCode> {
     };
     let done = match tools.tool {
         Tool::Tsdb(Tsdb::Verify { dirs }) => tsdb_check::verify(&dirs),
+        Tool::Tsdb(Tsdb::RetentionPlan { dir, config }) => {
+            retention_plan::plan(&dir, config.as_deref())
+        }
         Tool::Tsdb(Tsdb::Repair { dir }) => tsdb_check::repair(&dir),
         Tool::Backup { source, to, name } => backup::backup(&source, &to, &name),
         Tool::Restore { from, target, name } => backup::restore(&from, &target, name),

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 
 use tsdb::wal::WalMode;
 
+use crate::retention_rules::RetentionRules;
+
 pub(crate) use load::{ConfigError, Invocation};
 pub(crate) use value::{
     Addresses, ByteSize, Features, LogFormat, LogLevel, MemoryLimit, Millis, Value,
@@ -146,6 +148,16 @@ keys! {
     /// Bytes that blocks and logs under data-dir may take, those of all tenants together; the oldest
     /// blocks are deleted until the rest fits. 0 is no limit.
     retention_size: ByteSize = "0" ["storage.tsdb.retention.size"] {live};
+    /// How long series of some names are kept, such as up=1d; node_*{job="x"}=30d; *=1y: an exact name
+    /// before the longest prefix before *. Older samples are deleted by the hour.
+    retention_rules: RetentionRules = "" {live};
+    /// Bytes of the disk that stay free: with less, writes get a 503 until there is more. 0 is 2 %, at
+    /// least 256 MiB or 10 %.
+    min_free_disk: ByteSize = "0" {live};
+    /// Time in which every block is read again to find what the disk lost; 0 never.
+    scrub_period: Millis = "1w" {live};
+    /// Bytes per second that this reading may take.
+    scrub_rate: ByteSize = "5MiB" in "1KiB"..="1TiB" {live};
     /// Samples further in the future than this are refused.
     max_future: Millis = "10m" in "0s"..="10y" {live};
     /// Time after which late samples, older than their series' newest, go from memory to a block at

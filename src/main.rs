@@ -8,6 +8,7 @@ mod executor;
 mod http;
 mod ingest;
 mod maintenance;
+mod retention_rules;
 mod server;
 mod telemetry;
 mod tenants;

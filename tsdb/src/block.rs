@@ -237,8 +237,16 @@ impl Block {
     /// # Errors
     /// [`BlockError`].
     pub fn verify(&self) -> Result<(), BlockError> {
-        self.chunks.verify()?;
-        self.index.verify()
+        self.verify_paced(&mut |_| true).map(drop)
+    }
+
+    /// As [`Block::verify`]; `pace` hears of every piece before it is read, and ends the work with
+    /// `false`. Returns whether everything was read.
+    ///
+    /// # Errors
+    /// [`BlockError`].
+    pub fn verify_paced(&self, pace: &mut dyn FnMut(u64) -> bool) -> Result<bool, BlockError> {
+        Ok(self.chunks.verify(pace)? && self.index.verify(pace)?)
     }
 
     /// Forgets everything decoded; it is read again when needed.

@@ -3,9 +3,11 @@
 mod clean;
 mod compaction;
 mod delete;
+mod floor;
 mod flush;
 mod open;
 mod queryable;
+mod scrub;
 mod snapshot;
 mod stats;
 mod steps;
@@ -15,6 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwapOption;
 use hashbrown::HashMap;
 use model::{Account, MetricMetadata};
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -38,6 +41,7 @@ use stats::Counters;
 
 pub use delete::{DeleteError, DeleteReport};
 pub use open::{OpenError, OpenReport};
+pub use scrub::Scrubbed;
 pub use snapshot::SNAPSHOTS;
 pub use stats::{CountBy, DbStats, DiskUse, HeadTop};
 pub use steps::StepError;
@@ -88,6 +92,8 @@ pub struct Db {
     /// One flush, checkpoint or change of the set of blocks at a time.
     maintenance: Mutex<Maintenance>,
     compaction: Compaction,
+    /// Why writes are refused for want of disk.
+    short_of_disk: ArcSwapOption<String>,
     /// Deletions that are logged, and that blocks do not show yet.
     unseen_deletions: Mutex<Vec<Arc<Tombstone>>>,
     counters: Counters,
@@ -142,6 +148,7 @@ impl Db {
         if *closed {
             return Err(AppendError::Closed);
         }
+        self.check_disk()?;
         let bytes = batch.num_rows() as u64 * ROW_BYTES;
         let charge = self.options.memory.charge(Account::Wal, bytes)?;
         let reservation =

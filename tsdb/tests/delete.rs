@@ -13,7 +13,7 @@ use model::{
     SeriesBuf,
 };
 use tsdb::append::{AppendBatch, AppendPolicy, DuplicatePolicy};
-use tsdb::db::{DeleteError, DeleteReport};
+use tsdb::db::{DeleteError, DeleteReport, Scrubbed};
 use tsdb::fs::Fs;
 use tsdb::fs::sim::{CrashPolicy, Fault, FaultError, Op, SimFs};
 use tsdb::tombstones::Deletion;
@@ -343,4 +343,62 @@ fn a_snapshot_that_fails_leaves_nothing_under_its_name() {
         let left = fs.read_dir(&Path::new(DIR).join("snapshots")).unwrap();
         assert!(left.iter().all(|e| e.name == "s" || e.name == "t"), "{left:?}");
     }
+}
+
+#[test]
+fn below_the_floor_of_free_disk_only_queries_and_deletes_go_on() {
+    let fs = SimFs::new(1);
+    let db = open(&fs);
+    append(&db, &[("a", 1000, 1.0), ("b", 1000, 2.0)]);
+    db.flush_all().unwrap();
+    fs.set_capacity(1 << 20);
+    let used = (1 << 20) - fs.space(Path::new(DIR)).unwrap().free;
+    assert!(!db.disk_step(1000).unwrap());
+    fs.set_capacity(used + 999);
+    assert!(db.disk_step(1000).unwrap() && db.is_short_of_disk());
+    let batch = AppendBatch { databases: vec!["x".to_owned()], ..AppendBatch::default() };
+    let policy = AppendPolicy {
+        duplicates: DuplicatePolicy::Refuse,
+        min_time_ms: i64::MIN,
+        max_time_ms: i64::MAX,
+        wal_mode: None,
+    };
+    let refused = db.append(&batch, &policy, &mut |_| unreachable!()).unwrap_err().to_string();
+    assert_eq!(refused, "storage is read-only: only 999 bytes of disk are free");
+    assert_eq!(read(&db).len(), 2);
+    delete(&db, &series("a", 0, 5000));
+    assert_eq!(read(&db), one("b", &[(1000, 2.0)]));
+    assert!(!db.compact_step().unwrap(), "it would need space");
+    let used = used + 999 - fs.space(Path::new(DIR)).unwrap().free;
+    fs.set_capacity(used + 1500);
+    assert!(!db.disk_step(1000).unwrap(), "not before there is twice the floor");
+    fs.set_capacity(used + 100_000);
+    assert!(db.disk_step(1000).unwrap() && !db.is_short_of_disk());
+    append(&db, &[("b", 2000, 2.0)]);
+    assert!(db.compact_step().unwrap());
+}
+
+#[test]
+fn a_scrub_finds_what_the_disk_lost_and_answers_say_so() {
+    let fs = SimFs::new(1);
+    let db = open(&fs);
+    append(&db, &[("a", 1000, 1.0)]);
+    db.flush_all().unwrap();
+    let id = db.blocks()[0].id;
+    let mut bytes = 0;
+    let mut pace = |n| {
+        bytes += n;
+        true
+    };
+    assert_eq!(db.scrub(id, &mut pace).unwrap(), Scrubbed::Sound);
+    assert!(bytes > 100);
+    assert_eq!(db.scrub(id, &mut |_| false).unwrap(), Scrubbed::Gone);
+    drop(db);
+    // Where only the hash of the whole file covers it.
+    fs.edit(&Path::new(DIR).join(id.to_string()).join("index"), |bytes| bytes[17] ^= 1).unwrap();
+    let db = open(&fs);
+    assert_eq!(db.scrub(id, &mut |_| true).unwrap(), Scrubbed::Damaged);
+    assert_eq!(db.scrub(id, &mut |_| true).unwrap(), Scrubbed::Gone);
+    let set = db.select(&Selection::new(vec![], i64::MIN, i64::MAX)).unwrap();
+    assert_eq!(set.warnings().len(), 1, "{:?}", set.warnings());
 }

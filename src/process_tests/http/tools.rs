@@ -20,7 +20,8 @@ fn samples(server: &Server) -> Option<f64> {
 /// A server that was stopped with 60 samples in a block, and killed with 60 more in its log.
 fn written() -> Server {
     let lines = |from: u32| -> String {
-        (from..from + 60).map(|i| format!("m,host=a f={i}.5 {}\n", 1000 + i)).collect()
+        let lines = (from..from + 60).map(|i| format!("m,host=a f={i}.5 {}", 1000 + i));
+        lines.collect::<Vec<_>>().join("\n")
     };
     let write = |server: &Server, from| {
         let answer = server.post("/write?db=d&precision=s", &[], lines(from).as_bytes());
@@ -74,6 +75,28 @@ fn a_damaged_directory_is_found_repaired_and_restored_from_a_backup() {
     let (code, out) = run(&["tsdb", "verify", text(&target)]);
     assert!(code == 3 && out.contains("in use"), "{code} {out}");
     assert_eq!(samples(&stopped.start_again()), Some(60.0), "what was whole is still there");
+}
+
+#[test]
+fn the_retention_plan_says_what_would_go() {
+    let stopped = written();
+    let data = stopped.dir.path().join("data");
+    let config = stopped.dir.path().join("s.yml");
+    std::fs::write(&config, "retention-rules: m_*{host=\"a\"}=30d; other=1d\nretention: 10y\n")
+        .unwrap();
+    let (code, out) = run(&["tsdb", "retention-plan", text(&data), "--config", text(&config)]);
+    assert!(code == 0 && out.contains(" 60 samples: goes now"), "{code} {out}");
+    assert!(out.contains("rule m_*{host=\"a\"}=30d: before "), "{out}");
+    assert!(
+        out.contains(" 120 samples of 1 series go now") && out.contains("rule other=1d"),
+        "{out}"
+    );
+    // And the server does so.
+    let server = Server::start_in(
+        stopped.dir.clone(),
+        &["--retention-rules=m_*=30d", "--maintenance-interval=50ms"],
+    );
+    server.wait_until("the rule is carried out", |s| samples(s).is_none());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What storage says about itself: all databases together.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
 
 use tsdb::db::DbStats;
 
@@ -98,6 +99,18 @@ pub(super) fn storage(app: &App, out: &mut Text) {
     let ready = app.phase() == Phase::Ready;
     out.one("prometheus_ready", "gauge", "Whether the server is ready to serve.", u8::from(ready));
     limits(app, out);
+    out.one(
+        "silverback_scrubbed_bytes_total",
+        "counter",
+        "Bytes of blocks that were read again to find damage.",
+        app.metrics.scrubbed_bytes.load(Relaxed),
+    );
+    out.one(
+        "silverback_scrubs_total",
+        "counter",
+        "Times that all blocks were read again.",
+        app.metrics.scrubs.load(Relaxed),
+    );
     steps(&app.metrics.steps.lock().clone(), out);
     let Some(tenants) = app.tenants() else { return };
     let stats: Vec<DbStats> = tenants.all().iter().map(|(_, db)| db.stats()).collect();

@@ -10,8 +10,9 @@ use crate::tombstones::Mask;
 
 /// A block with more tombstones is written anew, whatever they take: each costs reads a little.
 const MAX_ENTRIES: usize = 64;
-/// One in so many series must be touched for the rest to be worth writing anew.
-const WORTH_ONE_IN: u64 = 20;
+/// One in so many samples must be masked for the others to be worth writing anew. Retention by rules
+/// masks a block bit by bit: it is then written a few times in all.
+const WORTH_ONE_IN: u64 = 4;
 
 impl Db {
     /// Writes every block anew of which something is deleted, and the head's part of the log: nothing

@@ -155,7 +155,9 @@ impl Db {
     }
 
     pub(super) fn may_compact(&self) -> bool {
-        !*self.closed.read() && !self.compaction.stopped.load(Ordering::Acquire)
+        !*self.closed.read()
+            && !self.compaction.stopped.load(Ordering::Acquire)
+            && !self.is_short_of_disk()
     }
 
     pub(super) fn candidates(&self) -> Vec<Candidate> {
@@ -304,7 +306,7 @@ impl Db {
         }
     }
 
-    fn quarantine(&self, block: &Block, why: &BlockError) -> Result<(), StepError> {
+    pub(super) fn quarantine(&self, block: &Block, why: &BlockError) -> Result<(), StepError> {
         let id = block.id();
         let mut maintenance = self.maintenance();
         if !self.views.load().blocks.iter().any(|b| b.id() == id) {

@@ -23,7 +23,7 @@ use crate::lock::{DirLock, LockError};
 use crate::manifest::{Edit, Manifest, ManifestError};
 use crate::options::DbOptions;
 use crate::quarantine::{self, Quarantined};
-use crate::view::Views;
+use crate::view::{View, Views};
 use crate::wal::record::Record;
 use crate::wal::{Position, SegmentIndex, Wal, WalError, WalOptions};
 
@@ -89,18 +89,8 @@ impl Db {
 
         let mut lost = Lost::default();
         let blocks = open_blocks(&*fs, dir, &state.blocks, &mut lost, &mut report)?;
-        // The quarantine, which is durable, says what is missing from here on.
-        if !lost.moved.is_empty() {
-            let remove = std::mem::take(&mut lost.moved);
-            manifest.append(&Edit { remove, ..Edit::default() })?;
-        }
-        let head_options = HeadOptions {
-            block_range_ms: options.block_range_ms,
-            max_series: options.max_series,
-            seed: options.seed,
-            memory: options.memory.clone(),
-        };
-        let head = Arc::new(Head::new(head_options, state.boundary, state.max_series_ref + 1));
+        let head =
+            Arc::new(Head::new(head_options(&options), state.boundary, state.max_series_ref + 1));
         let mut names = Names::default();
         let replay = Mutex::new(Replay::behind(state.late_seq));
         let mut deletions = Deletions::new(&state.tombstones);
@@ -151,13 +141,8 @@ impl Db {
         let mut view = deletions.view(state.boundary, blocks, &mut |block, why| {
             lost.leave_out(&*fs, dir, block.id(), &why, &mut report)
         })?;
-        if !lost.moved.is_empty() {
-            manifest.append(&Edit { remove: lost.moved, ..Edit::default() })?;
-        }
+        lost.note(&*fs, dir, &mut manifest, &mut view)?;
         report.blocks = view.blocks.len();
-        view.keeps_tombstones = !lost.left_out.is_empty();
-        view.missing = quarantine::list(&*fs, dir)?.into_iter().chain(lost.left_out).collect();
-        view.drop_idle_tombstones();
         let maintenance = Maintenance {
             manifest,
             dropped_slots: Vec::new(),
@@ -176,6 +161,7 @@ impl Db {
             views: Views::new(view),
             maintenance: Mutex::new(maintenance),
             compaction,
+            short_of_disk: arc_swap::ArcSwapOption::empty(),
             unseen_deletions: Mutex::default(),
             counters: Counters::default(),
             last_seen_ms: Some(state.last_seen_ms).filter(|ms| *ms > i64::MIN),
@@ -186,6 +172,15 @@ impl Db {
             _lock: lock,
         };
         Ok((db, report))
+    }
+}
+
+fn head_options(options: &DbOptions) -> HeadOptions {
+    HeadOptions {
+        block_range_ms: options.block_range_ms,
+        max_series: options.max_series,
+        seed: options.seed,
+        memory: options.memory.clone(),
     }
 }
 
@@ -277,6 +272,24 @@ struct Lost {
 }
 
 impl Lost {
+    /// Takes the blocks that were moved out of the manifest: the quarantine, which is durable, says from
+    /// here on what is missing, and `view` tells whoever asks.
+    fn note(
+        self,
+        fs: &dyn Fs,
+        dir: &Path,
+        manifest: &mut Manifest,
+        view: &mut View,
+    ) -> Result<(), OpenError> {
+        if !self.moved.is_empty() {
+            manifest.append(&Edit { remove: self.moved, ..Edit::default() })?;
+        }
+        view.keeps_tombstones = !self.left_out.is_empty();
+        view.missing = quarantine::list(fs, dir)?.into_iter().chain(self.left_out).collect();
+        view.drop_idle_tombstones();
+        Ok(())
+    }
+
     /// Does without a live block; a damaged one goes to the quarantine.
     fn leave_out(
         &mut self,

@@ -88,6 +88,9 @@ impl Db {
     /// # Errors
     /// [`StepError`].
     pub fn flush_step(&self) -> Result<bool, StepError> {
+        if self.is_short_of_disk() {
+            return Ok(false);
+        }
         let mut maintenance = self.maintenance();
         let flushed = self
             .flush_due(&mut maintenance)
