@@ -31,12 +31,15 @@ pub struct TimeSeries {
     pub histograms: Vec<Histogram>,
 }
 
-/// `prometheus.Histogram` with integer counts.
+/// `prometheus.Histogram`: its counts are integers, or they are floats.
 #[derive(Clone, PartialEq, Message)]
 pub struct Histogram {
     /// Observations.
     #[prost(uint64, optional, tag = "1")]
     pub count_int: Option<u64>,
+    /// Observations of a histogram with floats.
+    #[prost(double, optional, tag = "2")]
+    pub count_float: Option<f64>,
     /// Their sum.
     #[prost(double, tag = "3")]
     pub sum: f64,
@@ -49,18 +52,30 @@ pub struct Histogram {
     /// Observations in the zero bucket.
     #[prost(uint64, optional, tag = "6")]
     pub zero_count_int: Option<u64>,
+    /// Observations in the zero bucket of a histogram with floats.
+    #[prost(double, optional, tag = "7")]
+    pub zero_count_float: Option<f64>,
     /// Where negative buckets are.
     #[prost(message, repeated, tag = "8")]
     pub negative_spans: Vec<Span>,
     /// Their counts, each as the difference from the one before.
     #[prost(sint64, repeated, tag = "9")]
     pub negative_deltas: Vec<i64>,
+    /// Their counts as floats.
+    #[prost(double, repeated, tag = "10")]
+    pub negative_counts: Vec<f64>,
     /// Where positive buckets are.
     #[prost(message, repeated, tag = "11")]
     pub positive_spans: Vec<Span>,
     /// Their counts, each as the difference from the one before.
     #[prost(sint64, repeated, tag = "12")]
     pub positive_deltas: Vec<i64>,
+    /// Their counts as floats.
+    #[prost(double, repeated, tag = "13")]
+    pub positive_counts: Vec<f64>,
+    /// 0 unknown, 1 reset, 2 not reset, 3 gauge.
+    #[prost(int32, tag = "14")]
+    pub reset_hint: i32,
     /// ms since the Unix epoch.
     #[prost(int64, tag = "15")]
     pub timestamp: i64,

@@ -36,7 +36,8 @@ pub(crate) fn build<'q>(
     let source = call.rows(0, state)?;
     if call.steps.count > 1 {
         state.annotations.warn(sort::INEFFECTIVE, call.query.ast.pos(id));
-        return Ok(source);
+        let by_label = name.starts_with("sort_by_label");
+        return Ok(if by_label { source } else { Box::new(Floats(source)) });
     }
     let descending = name.ends_with("_desc");
     let by = if name.starts_with("sort_by_label") {
@@ -50,6 +51,21 @@ pub(crate) fn build<'q>(
         rows: Vec::new().into_iter(),
         held: Held::default(),
     }))
+}
+
+/// The floats of all rows: what has none has no place in an order by value.
+struct Floats<'q>(Rows<'q>);
+
+impl Operator for Floats<'_> {
+    fn next(&mut self, state: &mut State) -> Result<Option<Row>, QueryError> {
+        while let Some(mut row) = self.0.next(state)? {
+            row.histograms.clear();
+            if row.present.any() {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
+    }
 }
 
 impl By<'_> {
