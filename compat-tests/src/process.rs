@@ -128,6 +128,11 @@ impl Process {
         self.status_bytes("VmHWM:")
     }
 
+    /// Resident bytes that are pages of mapped files, which the kernel takes back when it needs them.
+    pub fn mapped_bytes(&self) -> u64 {
+        self.status_bytes("RssFile:")
+    }
+
     /// Makes what is resident now the peak.
     ///
     /// # Errors

@@ -102,7 +102,7 @@ pub(super) fn bounded(body: Vec<u8>, max_bytes: usize) -> Result<Vec<u8>, Failur
             "answer is {} bytes, limit {max_bytes}: narrow it by match[], time or limit",
             body.len()
         );
-        return Err(Failure::Execution(text));
+        return Err(Failure::OverLimit { message: text, limit: "response_bytes" });
     }
     Ok(body)
 }

@@ -149,10 +149,12 @@ fn failure(e: QueryError) -> Failure {
     let text = e.to_string();
     match e {
         QueryError::Parse(_) => request::invalid("query", &text),
-        QueryError::Execution(_)
-        | QueryError::TooManySamples
-        | QueryError::TooManyBytes { .. }
-        | QueryError::TooCostly { .. } => Failure::Execution(text),
+        QueryError::Execution(_) => Failure::Execution(text),
+        QueryError::TooManySamples => Failure::OverLimit { message: text, limit: "query_samples" },
+        QueryError::TooManyBytes { .. } => {
+            Failure::OverLimit { message: text, limit: "query_bytes" }
+        }
+        QueryError::TooCostly { .. } => Failure::OverLimit { message: text, limit: "query_read" },
         QueryError::OverBudget(_) => Failure::Busy { message: text, limit: "memory" },
         QueryError::Canceled => Failure::Canceled(text),
         QueryError::TimedOut => Failure::Timeout(text),

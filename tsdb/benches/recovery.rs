@@ -2,13 +2,15 @@
 //! database without closing it, opens it again, selects every series and reads every sample.
 //!
 //! `cargo bench -p tsdb --bench recovery -- [series] [samples] [dir]`; with a directory that exists, only
-//! opens it. One line a step: wall and process CPU seconds.
+//! opens it. One line a step: wall and process CPU seconds. With `flush` for a directory, samples are ten
+//! minutes apart, another thread does the maintenance, and each scrape tells its slowest answer.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench")]
 #![expect(clippy::cast_precision_loss, reason = "made-up data")]
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use model::{Accountant, Labels, Queryable as _, Selection, SeriesBuf};
 use tsdb::append::{AppendBatch, AppendPolicy, DuplicatePolicy};
@@ -20,6 +22,13 @@ const SERIES_PER_HOST: u32 = 377;
 const ROWS: u32 = 2000;
 const START_MS: i64 = 1_700_000_000_000 / 7_200_000 * 7_200_000;
 const STEP_MS: i64 = 15_000;
+
+const POLICY: AppendPolicy = AppendPolicy {
+    duplicates: DuplicatePolicy::Refuse,
+    min_time_ms: i64::MIN,
+    max_time_ms: i64::MAX,
+    wal_mode: None,
+};
 
 /// Ten labels, as a host and its exporter have them.
 fn labels(n: u32) -> Labels {
@@ -89,12 +98,6 @@ fn open(dir: &Path) -> (Db, tsdb::db::OpenReport) {
 
 fn write(dir: &Path, series: u32, samples: u32) {
     let db = open(dir).0;
-    let policy = AppendPolicy {
-        duplicates: DuplicatePolicy::Refuse,
-        min_time_ms: i64::MIN,
-        max_time_ms: i64::MAX,
-        wal_mode: None,
-    };
     let hasher = db.alias_hasher();
     let aliases: Vec<_> = (0..series).map(|n| hasher.hash(0, labels(n).as_bytes())).collect();
     let before = resident_bytes();
@@ -113,7 +116,7 @@ fn write(dir: &Path, series: u32, samples: u32) {
                     batch.push_sample(i, t, value(n, scrape));
                 }
                 let began = Instant::now();
-                db.append(&batch, &policy, &mut |i| Ok(labels(from + i))).unwrap();
+                db.append(&batch, &POLICY, &mut |i| Ok(labels(from + i))).unwrap();
                 slowest = slowest.max(began.elapsed().as_secs_f64());
             }
             let log = db.stats().wal_bytes;
@@ -140,6 +143,55 @@ fn write(dir: &Path, series: u32, samples: u32) {
     );
 }
 
+/// Appends across the bounds of blocks while another thread flushes and collects.
+fn flush(dir: &Path, series: u32, samples: u32) {
+    let db = open(dir).0;
+    let hasher = db.alias_hasher();
+    let aliases: Vec<_> = (0..series).map(|n| hasher.hash(0, labels(n).as_bytes())).collect();
+    let (done, steps) = (AtomicBool::new(false), AtomicU32::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let began = Instant::now();
+                let flushed = db.flush_step().unwrap();
+                let middle = Instant::now();
+                steps.fetch_add(u32::from(flushed), Ordering::Relaxed);
+                db.checkpoint_step().unwrap();
+                let collected = db.gc_step();
+                if flushed || collected {
+                    let (flush, rest) = (middle - began, middle.elapsed());
+                    println!("flush and checkpoint {flush:.1?}, collection {rest:.1?}");
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        for scrape in 0..samples {
+            let mut answers: Vec<f64> = (0..series)
+                .step_by(ROWS as usize)
+                .map(|from| {
+                    let last = (from + ROWS).min(series);
+                    let t = START_MS + i64::from(scrape) * 600_000;
+                    let mut batch = AppendBatch::default();
+                    for n in from..last {
+                        let i = batch.push_series(aliases[n as usize]);
+                        batch.push_sample(i, t, value(n, scrape));
+                    }
+                    let began = Instant::now();
+                    db.append(&batch, &POLICY, &mut |i| Ok(labels(from + i))).unwrap();
+                    began.elapsed().as_secs_f64() * 1e3
+                })
+                .collect();
+            answers.sort_by(f64::total_cmp);
+            let (median, slowest) = (answers[answers.len() / 2], answers[answers.len() - 1]);
+            let blocks = steps.load(Ordering::Relaxed);
+            println!(
+                "scrape {scrape:3}: median {median:6.1} ms, slowest {slowest:6.1} ms, {blocks} blocks"
+            );
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
 fn read(dir: &Path) {
     let step = Step::begin("open");
     let (db, report) = open(dir);
@@ -163,6 +215,9 @@ fn main() {
     let series = words.next().map_or(100_000, |n| n.parse().unwrap());
     let samples = words.next().map_or(20, |n| n.parse().unwrap());
     if let Some(dir) = words.next() {
+        if dir == "flush" {
+            return flush(tempfile::tempdir().unwrap().path(), series, samples);
+        }
         let dir = Path::new(&dir);
         if !dir.exists() {
             write(dir, series, samples);

@@ -4,6 +4,8 @@
 use std::fmt::{self, Debug};
 use std::ops::{Deref, DerefMut};
 
+use parking_lot::MutexGuard;
+
 /// Ends the process when it is dropped in a panic.
 #[derive(Debug)]
 #[must_use]
@@ -36,6 +38,13 @@ impl<G> Held<G> {
     /// Holds `guard`.
     pub const fn new(guard: G) -> Self {
         Self { _abort: AbortOnPanic::new("a storage lock was held"), guard }
+    }
+}
+
+impl<T> Held<MutexGuard<'_, T>> {
+    /// Gives the lock to whoever has waited longest, if anybody has: for a loop that takes it again.
+    pub fn unlock_fair(self) {
+        MutexGuard::unlock_fair(self.guard);
     }
 }
 

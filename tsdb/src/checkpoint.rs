@@ -26,6 +26,8 @@ const FRAME_HEADER_BYTES: usize = 9;
 const MAX_FRAME: u32 = 64 << 20;
 /// A frame is closed when it is this long.
 const FRAME_TARGET: usize = 256 << 10;
+/// Bytes of a checkpoint that are written before they are synced.
+const SYNC_BYTES: u64 = 2 << 20;
 /// Most threads that read frames of series.
 const MAX_THREADS: usize = 4;
 
@@ -70,6 +72,7 @@ pub struct CheckpointWriter<'a> {
     file: Box<dyn FsFile>,
     frame: FrameBuilder,
     num_series: u64,
+    synced: u64,
 }
 
 impl<'a> CheckpointWriter<'a> {
@@ -89,7 +92,15 @@ impl<'a> CheckpointWriter<'a> {
         header.extend_from_slice(&seq.to_le_bytes());
         header.extend_from_slice(&crc(&header).to_le_bytes());
         file.append(&header)?;
-        Ok(Self { fs, dir, segment, file, frame: FrameBuilder::default(), num_series: 0 })
+        Ok(Self {
+            fs,
+            dir,
+            segment,
+            file,
+            frame: FrameBuilder::default(),
+            num_series: 0,
+            synced: 0,
+        })
     }
 
     /// Adds a series with what of it is not below `boundary`, its histograms excepted. For callers
@@ -111,7 +122,13 @@ impl<'a> CheckpointWriter<'a> {
             return Ok(());
         };
         self.num_series += num_series;
-        self.write(kind::SERIES, &payload)
+        self.write(kind::SERIES, &payload)?;
+        // In small pieces: a log that syncs must not wait for all of it.
+        if self.file.len() - self.synced >= SYNC_BYTES {
+            self.file.sync()?;
+            self.synced = self.file.len();
+        }
+        Ok(())
     }
 
     /// Writes a record: late samples, histograms, metadata, databases. All series that it names

@@ -42,7 +42,8 @@ pub struct DbOptions {
     /// The late buffer is flushed when it has held something for this long, ms.
     pub max_late_age_ms: u64,
     /// A checkpoint is written when the log behind the last one is longer than this and than that
-    /// checkpoint: recovery reads both, and no more than twice the log is written.
+    /// checkpoint: recovery reads both, and as much goes to checkpoints as to the log once the head
+    /// has its size.
     pub checkpoint_wal_bytes: u64,
     /// A checkpoint is written when the log is longer than this, whatever a checkpoint takes.
     pub max_wal_bytes: u64,

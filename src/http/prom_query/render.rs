@@ -73,7 +73,7 @@ impl Rendering {
     /// The whole answer.
     ///
     /// # Errors
-    /// [`Failure::Execution`] where it would be too long.
+    /// [`Failure::OverLimit`] where it would be too long.
     pub(super) fn answer(&self, result: &QueryResult, notes: &Notes) -> Result<Vec<u8>, Failure> {
         let mut json = Json::with_capacity(1024);
         json.raw("{\"status\":\"success\",\"data\":{\"resultType\":");
@@ -125,10 +125,13 @@ impl Rendering {
             }
             write(json, item);
             if json.len() > self.max_bytes {
-                return Err(Failure::Execution(format!(
-                    "answer is over the limit of {} bytes (query-max-response-bytes)",
-                    self.max_bytes
-                )));
+                return Err(Failure::OverLimit {
+                    message: format!(
+                        "answer is over the limit of {} bytes (query-max-response-bytes)",
+                        self.max_bytes
+                    ),
+                    limit: "response_bytes",
+                });
             }
         }
         json.raw("]");

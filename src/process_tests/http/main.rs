@@ -14,5 +14,6 @@ mod message;
 mod peer;
 mod process;
 mod prom_api;
+mod refusals;
 mod remote_write;
 mod tools;

@@ -19,6 +19,9 @@ use crate::encoding::varint::{Reader, put_u64};
 const PAGE_BYTES: usize = 1 << 10;
 /// Decoded label sets that a block keeps.
 const CACHE_BYTES: usize = 16 << 20;
+/// A look at more series than this leaves no pages behind: the next one would be as long, and others need
+/// the room.
+const SCAN: usize = 1 << 14;
 /// Values that a mask can tell apart; longer sets are written whole.
 const MASK_BITS: usize = 63;
 
@@ -194,7 +197,11 @@ impl SeriesTable {
             let page = self.pages.find(u64::from(*first));
             let bad = || file.corrupt(self.pages.offset(page.unwrap_or(0)), "no such series");
             let page = page.ok_or_else(bad)?;
-            let decoded = self.page(file, page)?;
+            let decoded = match self.cache.peek(page) {
+                Some(decoded) => decoded,
+                None if series.len() > SCAN => Arc::new(self.load(file, page)?.0),
+                None => self.page(file, page)?,
+            };
             let end = self.pages.end(page);
             let here = rest.partition_point(|series| u64::from(*series) < end);
             for series in rest.get(..here).unwrap_or_default() {
@@ -214,16 +221,19 @@ impl SeriesTable {
     }
 
     fn page(&self, file: &SealedFile, page: usize) -> Result<Arc<SeriesPage>, BlockError> {
-        self.cache.get(page, || {
-            let bytes = self.pages.read(file, page)?;
-            let first = self.pages.first(page).and_then(|first| u32::try_from(first).ok());
-            let decoded = first.and_then(|first| self.decode(&bytes, first));
-            let decoded = decoded
-                .filter(|d| u64::from(d.first) + d.sets.len() as u64 == self.pages.end(page))
-                .ok_or_else(|| file.corrupt(self.pages.offset(page), "damaged label sets"))?;
-            let held = decoded.sets.capacity() * 8 + decoded.values.capacity() * 4;
-            Ok((decoded, held))
-        })
+        self.cache.get(page, || self.load(file, page))
+    }
+
+    /// Decodes a page; with the bytes that it takes.
+    fn load(&self, file: &SealedFile, page: usize) -> Result<(SeriesPage, usize), BlockError> {
+        let bytes = self.pages.read(file, page)?;
+        let first = self.pages.first(page).and_then(|first| u32::try_from(first).ok());
+        let decoded = first.and_then(|first| self.decode(&bytes, first));
+        let decoded = decoded
+            .filter(|d| u64::from(d.first) + d.sets.len() as u64 == self.pages.end(page))
+            .ok_or_else(|| file.corrupt(self.pages.offset(page), "damaged label sets"))?;
+        let held = decoded.sets.capacity() * 8 + decoded.values.capacity() * 4;
+        Ok((decoded, held))
     }
 
     fn decode(&self, bytes: &[u8], first: u32) -> Option<SeriesPage> {

@@ -186,14 +186,11 @@ impl GorillaChunk {
             && trailing >= 64 - window - width
             && width < significant + 11
         {
-            self.values.write(0b10, 2);
-            self.values.write(xor >> (64 - window - width), width);
+            self.values.write_both((0b10, 2), (xor >> (64 - window - width), width));
             return;
         }
-        self.values.write(0b11, 2);
-        self.values.write(u64::from(leading), 5);
-        self.values.write(u64::from(significant & 63), 6);
-        self.values.write(xor >> trailing, significant);
+        let header = 0b11 << 11 | u64::from(leading) << 6 | u64::from(significant & 63);
+        self.values.write_both((header, 13), (xor >> trailing, significant));
         self.leading = leading.to_le_bytes()[0];
         self.significant = significant.to_le_bytes()[0];
     }
@@ -284,14 +281,11 @@ fn write_dod(out: &mut BitWriter, dod: i64) {
     if dod == 0 {
         out.write(0, 1);
     } else if fits(6) {
-        out.write(0b10, 2);
-        out.write(low(6), 6);
+        out.write(0b10 << 6 | low(6), 8);
     } else if fits(14) {
-        out.write(0b110, 3);
-        out.write(low(14), 14);
+        out.write(0b110 << 14 | low(14), 17);
     } else if fits(20) {
-        out.write(0b1110, 4);
-        out.write(low(20), 20);
+        out.write(0b1110 << 20 | low(20), 24);
     } else {
         out.write(0b1111, 4);
         out.write(dod.cast_unsigned(), 64);

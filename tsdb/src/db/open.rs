@@ -89,13 +89,8 @@ impl Db {
 
         let mut lost = Lost::default();
         let blocks = open_blocks(&*fs, dir, &state.blocks, &mut lost, &mut report)?;
-        let head_options = HeadOptions {
-            block_range_ms: options.block_range_ms,
-            max_series: options.max_series,
-            seed: options.seed,
-            memory: options.memory.clone(),
-        };
-        let head = Arc::new(Head::new(head_options, state.boundary, state.max_series_ref + 1));
+        let head =
+            Arc::new(Head::new(head_options(&options), state.boundary, state.max_series_ref + 1));
         let mut names = Names::default();
         let replay = Mutex::new(Replay::behind(state.late_seq));
         let mut deletions = Deletions::new(&state.tombstones);
@@ -177,6 +172,15 @@ impl Db {
             _lock: lock,
         };
         Ok((db, report))
+    }
+}
+
+fn head_options(options: &DbOptions) -> HeadOptions {
+    HeadOptions {
+        block_range_ms: options.block_range_ms,
+        max_series: options.max_series,
+        seed: options.seed,
+        memory: options.memory.clone(),
     }
 }
 

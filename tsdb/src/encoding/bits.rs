@@ -37,6 +37,17 @@ impl BitWriter {
         self.pending = over;
     }
 
+    /// As two calls of [`BitWriter::write`], in one where both fit a word.
+    #[inline]
+    pub fn write_both(&mut self, (a, n): (u64, u32), (b, m): (u64, u32)) {
+        if n + m <= 64 && m < 64 {
+            self.write(a << m | b, n + m);
+        } else {
+            self.write(a, n);
+            self.write(b, m);
+        }
+    }
+
     /// Continues a stream of which [`BitWriter::copy_to`] made `bytes`, after its first `num_bits`
     /// bits; `None` where there are fewer.
     pub fn resume(bytes: &[u8], num_bits: usize) -> Option<Self> {
@@ -195,6 +206,13 @@ mod tests {
             let bytes = w.finish();
             prop_assert_eq!(&bytes, &copy);
             prop_assert_eq!(bytes.len(), bits.div_ceil(8));
+            // The same in pairs.
+            let mut w = BitWriter::new();
+            for pair in parts.chunks(2) {
+                let part = |i: usize| (pair[i].0 >> (64 - pair[i].1), pair[i].1);
+                if pair.len() == 2 { w.write_both(part(0), part(1)) } else { w.write(part(0).0, part(0).1) }
+            }
+            prop_assert_eq!(w.finish(), &bytes[..]);
             // The same in two goes.
             let (first, second) = parts.split_at(parts.len() / 2);
             let mut w = BitWriter::new();

@@ -15,7 +15,7 @@ use crate::head::stripes::{STRIPES, Stripe};
 use crate::wal::record::SeriesRef;
 
 /// Pages of a stripe that are looked through under one lock.
-const PAGES: usize = 8;
+const PAGES: usize = 4;
 /// Slots that are freed under one lock of the index.
 const SLOTS: usize = 256;
 
@@ -91,6 +91,8 @@ impl Collection<'_> {
             }
             self.page(&mut stripe, number, page, &mut waiting);
         }
+        // Who waits for the stripe is next, not this thread again.
+        stripe.unlock_fair();
         true
     }
 

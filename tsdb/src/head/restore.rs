@@ -26,6 +26,8 @@ impl Head {
                 take(series, slot, &index);
             }
         }
+        drop(index);
+        stripe.unlock_fair();
         true
     }
 

@@ -5,7 +5,6 @@
 use std::time::{Duration, Instant};
 
 use compat_tests::fleet::Protocol;
-use compat_tests::http::Client;
 use compat_tests::promql::{Answer, Query};
 use compat_tests::report::Table;
 
@@ -18,8 +17,17 @@ use crate::target::{Kind, Target};
 pub(crate) const METRICS: &[&str] =
     &["node_cpu_seconds_total", "http_request_duration_seconds_bucket", "node_load_1"];
 
-/// Medians, ms, and the answers.
-type Asked = Vec<(f64, Answer)>;
+/// What one query took, and what it gave.
+struct Figures {
+    /// Median, ms.
+    wall: f64,
+    /// Mean of what the server's process used, ms: the same on a busy machine.
+    cpu: f64,
+    answer: Answer,
+}
+
+/// In the order of the queries.
+type Asked = Vec<Figures>;
 
 /// Loads every target that is installed and asks it.
 pub(crate) fn table(load: &Load, options: &Options) -> String {
@@ -34,41 +42,41 @@ pub(crate) fn table(load: &Load, options: &Options) -> String {
         std::thread::sleep(Duration::from_secs(6));
         let name = kind.name().to_owned();
         if kind != Kind::Silverback {
-            rows.push((name, ask_all(&mut target.client(), &asked, options.runs)));
+            rows.push((name, ask_all(&target, &asked, options.runs)));
             continue;
         }
-        rows.push((
-            format!("{name}, as loaded"),
-            ask_all(&mut target.client(), &asked, options.runs),
-        ));
+        rows.push((format!("{name}, as loaded"), ask_all(&target, &asked, options.runs)));
         target.stop();
         target.spawn();
         target.await_ready();
-        rows.push((
-            format!("{name}, restarted"),
-            ask_all(&mut target.client(), &asked, options.runs),
-        ));
+        rows.push((format!("{name}, restarted"), ask_all(&target, &asked, options.runs)));
     }
     print((load, options.runs), &asked, &rows)
 }
 
-fn ask_all(client: &mut Client, queries: &[&Query], runs: usize) -> Asked {
+fn ask_all(target: &Target, queries: &[&Query], runs: usize) -> Asked {
+    let client = &mut target.client();
     let run = |query: &&Query| {
         let mut times = Vec::with_capacity(runs);
         let mut last = ask(client, query);
+        let cpu_before = target.process().cpu_seconds();
         for _ in 0..runs {
             let began = Instant::now();
             last = ask(client, query);
             times.push(began.elapsed().as_secs_f64() * 1e3);
         }
-        (median(times), plain(&last.unwrap_or_else(|| panic!("no answer to {query}"))))
+        let cpu_seconds = target.process().cpu_seconds() - cpu_before;
+        #[expect(clippy::cast_precision_loss, reason = "few runs")]
+        let cpu = cpu_seconds * 1e3 / runs as f64;
+        let answer = plain(&last.unwrap_or_else(|| panic!("no answer to {query}")));
+        Figures { wall: median(times), cpu, answer }
     };
     queries.iter().map(run).collect()
 }
 
 fn print((load, runs): (&Load, usize), queries: &[&Query], rows: &[(String, Asked)]) -> String {
     let mut head = vec!["query".to_owned()];
-    head.extend(rows.iter().map(|(name, _)| format!("{name}, ms")));
+    head.extend(rows.iter().map(|(name, _)| format!("{name}, ms (CPU)")));
     let peers = rows.iter().filter(|(name, _)| !name.starts_with(Kind::Silverback.name()));
     head.extend(peers.clone().map(|(name, _)| format!("{name} / loaded")));
     head.push("equal to the first".to_owned());
@@ -77,12 +85,15 @@ fn print((load, runs): (&Load, usize), queries: &[&Query], rows: &[(String, Aske
     let loaded = rows.iter().find(|(name, _)| name.ends_with("as loaded"));
     for (i, query) in queries.iter().enumerate() {
         let mut cells = vec![query.expr.clone()];
-        cells.extend(rows.iter().map(|(_, asked)| format!("{:.2}", asked[i].0)));
-        let ratio = |asked: &Asked| loaded.map_or(f64::NAN, |(_, ours)| asked[i].0 / ours[i].0);
+        let figures = rows.iter().map(|(_, asked)| &asked[i]);
+        cells.extend(figures.map(|f| format!("{:.2} ({:.1})", f.wall, f.cpu)));
+        let ratio =
+            |asked: &Asked| loaded.map_or(f64::NAN, |(_, ours)| asked[i].wall / ours[i].wall);
         cells.extend(peers.clone().map(|(_, asked)| format!("{:.1}x", ratio(asked))));
-        let first = rows.first().map(|(_, asked)| &asked[i].1);
-        let same =
-            rows.iter().filter(|(_, asked)| first.is_some_and(|f| asked[i].1.same_as(f).is_ok()));
+        let first = rows.first().map(|(_, asked)| &asked[i].answer);
+        let same = rows
+            .iter()
+            .filter(|(_, asked)| first.is_some_and(|f| asked[i].answer.same_as(f).is_ok()));
         cells.push(format!("{}/{}", same.count(), rows.len()));
         table.row(cells);
     }

@@ -78,7 +78,9 @@ fn a_long_answer_is_refused_while_it_grows() {
     let rendering = Rendering { max_bytes: 100, stats: None, explained: None };
     let value = Value::Vector(vec![sample(0, 1.0); 10]);
     let error = rendering.answer(&result(value), &Notes::default()).unwrap_err();
-    assert!(matches!(error, Failure::Execution(text) if text.contains("limit of 100 bytes")));
+    assert!(
+        matches!(error, Failure::OverLimit { message, .. } if message.contains("limit of 100 bytes"))
+    );
 }
 
 #[test]
