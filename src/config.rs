@@ -148,6 +148,9 @@ keys! {
     /// Bytes that blocks and logs under data-dir may take, those of all tenants together; the oldest
     /// blocks are deleted until the rest fits. 0 is no limit.
     retention_size: ByteSize = "0" ["storage.tsdb.retention.size"] {live};
+    /// Per cent of the disk that blocks and logs under data-dir may take; the oldest blocks are deleted
+    /// until the rest fits. 0 is no limit.
+    retention_disk_percent: u64 = "0" in "0"..="95" {live};
     /// How long series of some names are kept, such as up=1d; node_*{job="x"}=30d; *=1y: an exact name
     /// before the longest prefix before *. Older samples are deleted by the hour.
     retention_rules: RetentionRules = "" {live};

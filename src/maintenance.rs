@@ -131,8 +131,8 @@ fn step_loop(app: &App, signal: &Signal) {
             ruled = Some((hour, config.clone()));
             rounds.each("retention rules", |db| retain_by_rules(db, &config, now));
         }
-        if config.retention_size.0 > 0 {
-            retain_by_size(app, &mut rounds, config.retention_size.0);
+        if let Some(max_bytes) = size_limit(app, &config) {
+            retain_by_size(app, &mut rounds, max_bytes);
         }
     }
 }
@@ -153,6 +153,18 @@ fn retain_by_rules(db: &Db, config: &Config, now: i64) -> anyhow::Result<bool> {
 
 fn interval(app: &App) -> Duration {
     app.config().maintenance_interval.duration()
+}
+
+/// The bytes that retention leaves, if it is by size or by a share of the disk.
+fn size_limit(app: &App, config: &Config) -> Option<u64> {
+    let size = Some(config.retention_size.0).filter(|size| *size > 0);
+    let percent = Some(config.retention_disk_percent).filter(|percent| *percent > 0);
+    let share = percent.and_then(|percent| {
+        // What cannot be asked limits nothing: deleting by a guess cannot be undone.
+        let total = databases(app).first()?.1.disk_space().ok()?.total;
+        Some(total / 100 * percent)
+    });
+    size.into_iter().chain(share).min()
 }
 
 /// Keeps the data directory within `max_bytes`: the logs count, but only blocks can go. One budget

@@ -1,6 +1,8 @@
 //! Series as sloppy exporters make them: gaps, resets, stale markers, special values, histograms
 //! with broken buckets, names outside ASCII. The same for each seed.
 
+pub mod native;
+
 use crate::remote_write::{self, TimeSeries};
 use crate::rng::Rng;
 

@@ -15,6 +15,7 @@
 //! All load is loopback and bounded; a process that a test starts ends with the test.
 
 pub mod awkward;
+pub mod compliance;
 pub mod corpus;
 pub mod exporter;
 pub mod fleet;

@@ -3,8 +3,8 @@
 
 mod words;
 
-use crate::awkward::{FIRST_MS, LAST_MS};
-use crate::promql::{Query, When};
+use crate::awkward::{FIRST_MS, LAST_MS, native};
+use crate::promql::{Query, When, seconds};
 use crate::rng::Rng;
 
 use words::{
@@ -21,6 +21,24 @@ pub struct Pick {
     pub by_value: bool,
 }
 
+/// Another way to ask for what a query means, for where 3.5 has one of the two wrong.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Meaning {
+    /// The query says it.
+    AsWritten,
+    /// This expression at the same times.
+    Rewritten(String),
+    /// This expression at each step alone, as an instant query at that time less the offset.
+    Steps {
+        /// The expression.
+        expr: String,
+        /// The time (ms) that all steps look at; none for their own.
+        at_ms: Option<i64>,
+        /// How far back, ms.
+        offset_ms: i64,
+    },
+}
+
 /// A random query.
 #[derive(Debug, Clone)]
 pub struct RandomQuery {
@@ -28,6 +46,8 @@ pub struct RandomQuery {
     pub query: Query,
     /// What in it picks elements.
     pub picks: Vec<Pick>,
+    /// What it means.
+    pub meaning: Meaning,
 }
 
 /// Makes queries; the same ones for each seed.
@@ -35,6 +55,8 @@ pub struct RandomQuery {
 pub struct Generator {
     rng: Rng,
     experimental: bool,
+    /// Whether most selectors are of native histograms.
+    native: bool,
     picks: Vec<Pick>,
     /// How many subqueries the expression is in. Their steps are not those of the query, so nothing is
     /// picked there: whether elements were equal could not be asked.
@@ -44,7 +66,13 @@ pub struct Generator {
 impl Generator {
     /// A generator; `experimental` adds what stands behind feature flags.
     pub fn new(seed: u64, experimental: bool) -> Self {
-        Self { rng: Rng::new(seed), experimental, picks: Vec::new(), subqueries: 0 }
+        let (rng, native) = (Rng::new(seed), false);
+        Self { rng, experimental, native, picks: Vec::new(), subqueries: 0 }
+    }
+
+    /// A generator of queries that are mostly about native histograms.
+    pub fn of_native_histograms(seed: u64) -> Self {
+        Self { native: true, ..Self::new(seed, true) }
     }
 
     /// The next query: half of them at one time, half over a range.
@@ -52,24 +80,153 @@ impl Generator {
         self.picks.clear();
         self.subqueries = 0;
         let instant = self.rng.one_in(2);
+        let when = self.when(instant);
+        if self.rng.one_in(12) {
+            let native = self.native && self.rng.one_in(2);
+            return if native { self.directed_native(when) } else { self.directed(when) };
+        }
+        let expr = loop {
+            self.picks.clear();
+            let expr = self.expr(instant);
+            if !is_odd(&expr) {
+                break expr;
+            }
+        };
+        let meaning = match when {
+            When::Range(start, end, _) if expr.contains("info(") => {
+                let of = |t: i64| format!(" @ {}", seconds(t));
+                let expr = expr.replace(" @ start()", &of(start)).replace(" @ end()", &of(end));
+                Meaning::Steps { expr, at_ms: None, offset_ms: 0 }
+            }
+            _ => Meaning::AsWritten,
+        };
+        RandomQuery { query: Query { expr, when }, picks: self.picks.clone(), meaning }
+    }
+
+    fn expr(&mut self, instant: bool) -> String {
         let depth = [1, 2, 2, 3, 3, 4][self.index(6)];
-        let expr = match self.rng.below(40) {
+        match self.rng.below(40) {
             0 => self.scalar(depth),
             1 if instant => self.one_of(&["\"text\"", "'\\u00e4\\n'", "`raw\\`"]),
             2 | 3 if instant => self.matrix(1),
             _ => self.vector(depth),
+        }
+    }
+
+    /// A query of native histograms that 3.5 answers in another way.
+    fn directed_native(&mut self, when: When) -> RandomQuery {
+        let (span, modifiers) = (self.one_of(SPANS), self.modifiers());
+        let odd = native::ODD_SUMS;
+        let expr = match self.rng.below(8) {
+            6 | 7 => {
+                let (of, factor) = (self.one_of(native::NAMES), self.one_of(&["NaN", "Inf"]));
+                format!("{of}{modifiers} * {factor}")
+            }
+            5 => {
+                let of = self.one_of(native::NAMES);
+                format!("changes({of}[{span}]{modifiers})")
+            }
+            0 | 1 => {
+                let name = self.one_of(&["rate", "increase"]);
+                let of =
+                    self.one_of(&[native::SMALL, native::SMALL, "nh_gauge", "nh_custom_float"]);
+                format!("{name}({of}[{span}]{modifiers})")
+            }
+            2 => format!("histogram_quantile({}, {odd}{modifiers})", self.quantile(0)),
+            3 => format!("avg_over_time({odd}[{span}]{modifiers})"),
+            _ => {
+                let op = self.one_of(&["sum", "avg"]);
+                format!("{op} by (job) ({}{modifiers})", native::ODD_BOUNDS)
+            }
         };
+        let meaning = Meaning::AsWritten;
+        RandomQuery { query: Query { expr, when }, picks: Vec::new(), meaning }
+    }
+
+    fn when(&mut self, instant: bool) -> When {
         let start = FIRST_MS - 100_000 + self.ms((LAST_MS - FIRST_MS).unsigned_abs() + 200_000);
-        let when = if instant {
+        if instant {
             // Whole seconds too: samples then lie on borders of windows.
-            When::At(if self.rng.one_in(2) { start } else { start / 1000 * 1000 })
-        } else {
-            let step: i64 = [1, 333, 1_000, 7_000, 15_000, 60_000, 61_003, 300_000][self.index(8)];
-            let steps = i64::try_from(self.rng.below(40)).expect("small");
-            let rest = self.ms(step.unsigned_abs());
-            When::Range(start, start + step * steps + rest, step)
+            return When::At(if self.rng.one_in(2) { start } else { start / 1000 * 1000 });
+        }
+        let step: i64 = [1, 333, 1_000, 7_000, 15_000, 60_000, 61_003, 300_000][self.index(8)];
+        let steps = i64::try_from(self.rng.below(40)).expect("small");
+        let rest = self.ms(step.unsigned_abs());
+        When::Range(start, start + step * steps + rest, step)
+    }
+
+    /// A query of a shape that 3.5 answers in another way: only at the top, so that all of the answer
+    /// can be judged.
+    fn directed(&mut self, when: When) -> RandomQuery {
+        let of = |expr: String, meaning| RandomQuery {
+            query: Query { expr, when },
+            picks: Vec::new(),
+            meaning,
         };
-        RandomQuery { query: Query { expr, when }, picks: self.picks.clone() }
+        match self.rng.below(if self.experimental { 10 } else { 4 }) {
+            3 => {
+                let (op, k) = (self.one_of(&["topk", "bottomk"]), self.one_of(&["NaN", "1e300"]));
+                of(format!("{op}({k}, none)"), Meaning::AsWritten)
+            }
+            0 => {
+                let (selector, t, offset) = (self.selector(), self.time_ms(), self.offset_ms());
+                let at = format!(" @ {}", seconds(t));
+                let back = format!(" offset {}", millis(offset));
+                let modifiers = if self.rng.one_in(2) { at + &back } else { back + &at };
+                let plain = format!("timestamp({selector} @ {})", seconds(t - offset));
+                of(format!("timestamp({selector}{modifiers})"), Meaning::Rewritten(plain))
+            }
+            1 | 2 => {
+                let (low, high) = (self.one_of(NUMBERS), self.one_of(NUMBERS));
+                let span = self.one_of(SPANS);
+                let selector = self.selector_of_buckets();
+                let buckets = match self.rng.below(3) {
+                    0 => selector,
+                    1 => format!("rate({selector}[{span}])"),
+                    _ => format!("increase({selector}[{span}])"),
+                };
+                of(format!("histogram_fraction({low}, {high}, {buckets})"), Meaning::AsWritten)
+            }
+            4 => {
+                let span = self.one_of(SPANS);
+                of(format!("mad_over_time(g[{span}])"), Meaning::AsWritten)
+            }
+            5 => {
+                let expr = self.info();
+                let at_ms = None;
+                let meaning = Meaning::Steps { expr: expr.clone(), at_ms, offset_ms: 0 };
+                of(expr, meaning)
+            }
+            6 => {
+                let offset_ms = self.offset_ms();
+                let at_ms = self.rng.one_in(2).then(|| self.time_ms());
+                let at = at_ms.map_or(String::new(), |t| format!(" @ {}", seconds(t)));
+                let back = format!(" offset {}", millis(offset_ms));
+                let selector = self.one_of(&["", ", {version=~\".+\"}", ", {version=\"2\"}"]);
+                let (head, tail) = match self.rng.below(3) {
+                    0 => ("rate(c_total[5m]", ")"),
+                    1 => ("g{instance!=\"\"}", ""),
+                    _ => ("gap", ""),
+                };
+                let expr = format!("info({head}{tail}{selector})");
+                of(
+                    format!("info({head}{at}{back}{tail}{selector})"),
+                    Meaning::Steps { expr, at_ms, offset_ms },
+                )
+            }
+            _ => {
+                let expr = self.one_of(FUTURE);
+                of(expr, Meaning::AsWritten)
+            }
+        }
+    }
+
+    fn time_ms(&mut self) -> i64 {
+        FIRST_MS + self.ms(3_600_000)
+    }
+
+    fn offset_ms(&mut self) -> i64 {
+        self.ms(1_200_000) - 300_000
     }
 
     fn index(&mut self, len: usize) -> usize {
@@ -106,7 +263,9 @@ impl Generator {
         if depth == 0 {
             return self.instant_selector();
         }
-        match self.rng.below(100) {
+        let kind = self.rng.below(100);
+        match kind {
+            0..=15 if self.native => self.histogram_call(depth - 1),
             0..=7 => self.instant_selector(),
             28..=47 => self.binary(depth - 1),
             48..=67 => self.range_call(depth - 1),
@@ -121,10 +280,13 @@ impl Generator {
             93 => format!("vector({})", self.scalar(depth - 1)),
             94 => {
                 let of = match self.rng.below(4) {
-                    0 => self.selector() + &self.at() + &self.offset(),
-                    1 => self.instant_selector(),
+                    0 => self.selector() + &self.at(),
+                    1 => self.selector() + &self.offset(),
                     _ => self.vector(depth - 1),
                 };
+                // 3.5 has a selector with both wrong; see `directed`.
+                let both = of.contains(" @ ") && of.contains(" offset ");
+                let of = if both { self.selector() } else { of };
                 format!("timestamp({of})")
             }
             95 => {
@@ -133,7 +295,7 @@ impl Generator {
             }
             96 => format!("({})", self.vector(depth - 1)),
             97 if self.experimental => self.one_of(FUTURE),
-            98 if self.experimental => self.info(),
+            98 if self.experimental && self.subqueries == 0 => self.info(),
             99 if self.experimental => self.sort_by_label(depth - 1),
             _ => self.aggregation(depth - 1),
         }
@@ -143,11 +305,19 @@ impl Generator {
     fn selector(&mut self) -> String {
         let metric = self.rng.below(30);
         let (name, mut matchers) = match metric {
+            0..=2 if self.native => {
+                (String::new(), vec!["__name__=~\"nh|nh_float|nh_mixed\"".to_owned()])
+            }
+            3 if self.native => {
+                let odd = [native::SMALL, native::ODD_SUMS, native::ODD_BOUNDS];
+                (self.one_of(&odd), Vec::new())
+            }
             0 => {
                 (String::new(), vec![self.one_of(&["__name__=~\"g|flag\"", "__name__=~\"c_.*\""])])
             }
             1 => (String::new(), vec!["\"utf8.näme/x\"".to_owned()]),
             2 => (String::new(), vec![self.one_of(&["job=\"a\"", "instance=~\".+\",job!=\"a\""])]),
+            _ if self.native && self.rng.below(8) > 0 => (self.one_of(native::NAMES), Vec::new()),
             _ => (self.one_of(METRICS), Vec::new()),
         };
         for _ in 0..[0, 0, 0, 0, 0, 1, 1, 2][self.index(8)] {
@@ -217,7 +387,13 @@ impl Generator {
                     self.one_of(&["0.5, 0.1", "0.9, 0.9", "1, 0.5", "0.3, 0", "NaN, 0.5"]);
                 return format!("double_exponential_smoothing({matrix}, {factors})");
             }
-            return format!("{}({matrix})", self.one_of(EXPERIMENTAL_RANGES));
+            let name = self.one_of(EXPERIMENTAL_RANGES);
+            if name == "mad_over_time" {
+                // Not of NaN; see `directed`.
+                let of = self.one_of(&["c_total", "flag", "gap", "h_bucket", "unix"]);
+                return format!("{name}({of}[{}]{})", self.span(), self.modifiers());
+            }
+            return format!("{name}({matrix})");
         }
         match self.rng.below(14) {
             0 => {
@@ -277,8 +453,15 @@ impl Generator {
         match self.rng.below(12) {
             0..=7 => format!("histogram_quantile({}, {of})", self.quantile(depth)),
             8..=9 => {
-                let (low, high) = (self.scalar(0), self.scalar(0));
-                format!("histogram_fraction({low}, {high}, {of})")
+                // Not in the first bucket, nor of buckets that are broken; see `directed`.
+                let low = self.one_of(&["0.1", "0.5", "0.7", "2", "7", "10", "NaN", "Inf"]);
+                let of = match self.rng.below(4) {
+                    0 => format!("sum by (le) (h_bucket{})", self.modifiers()),
+                    1 => format!("rate(h_bucket[{}])", self.span()),
+                    2 => format!("sum by (le, job) (increase(h_bucket[{}]))", self.span()),
+                    _ => "h_bucket".to_owned() + &self.modifiers(),
+                };
+                format!("histogram_fraction({low}, {}, {of})", self.scalar(0))
             }
             _ => {
                 let kind = self.one_of(&["count", "sum", "avg", "stddev", "stdvar"]);
@@ -288,6 +471,9 @@ impl Generator {
     }
 
     fn selector_of_buckets(&mut self) -> String {
+        if self.native && self.rng.below(8) > 0 {
+            return self.selector();
+        }
         self.one_of(&[
             "h_bucket",
             "broken_bucket",
@@ -335,16 +521,16 @@ impl Generator {
     }
 
     /// `info` of series with both labels that identify a target: 3.5 gives others the labels of the
-    /// series before them.
+    /// series before them. Without modifiers, which 3.5 ignores (see `directed`), and
+    /// of a range as long as the lookback, as 3.5 looks for what to join within the range.
     fn info(&mut self) -> String {
-        let modifiers = self.modifiers();
-        let v = match self.rng.below(3) {
-            0 => format!("rate(c_total[2m]{modifiers})"),
-            _ => {
-                self.one_of(&["c_total", "g{instance!=\"\"}", "gap", "flag{job=\"a\"}"])
-                    + &modifiers
-            }
-        };
+        let v = self.one_of(&[
+            "rate(c_total[5m])",
+            "c_total",
+            "g{instance!=\"\"}",
+            "gap",
+            "flag{job=\"a\"}",
+        ]);
         let selector =
             self.one_of(&["", ", {version=~\".+\"}", ", {version=\"2\"}", ", {none=\"\"}"]);
         format!("info({v}{selector})")
@@ -460,6 +646,25 @@ impl Generator {
         }
         format!("({left}) {op}{matching} ({right})")
     }
+}
+
+/// Whether `expr` does what 3.5 does in another way with the odd native histograms: only
+/// `directed_native` asks for that.
+fn is_odd(expr: &str) -> bool {
+    let has = |words: &[&str]| words.iter().any(|word| expr.contains(word));
+    (has(&[native::SMALL, "nh_gauge", "nh_custom_float"]) && has(&["rate(", "increase("]))
+        || (has(&["nh"]) && has(&["rate((", "increase((", "changes("]))
+        // The last digits of what is computed, as text; and quantiles of negative counts.
+        || (has(&["nh"]) && has(&["count_values"]) && has(&["quantile", "over_time", "avg", "sum"]))
+        || (has(&["nh"]) && has(&["histogram_quantile"]) && has(&["-("]))
+        // Without their buckets, which 3.5 does not read for these, all histograms mix.
+        || (has(&[native::BOTH]) && has(&["histogram_count", "histogram_sum", "histogram_avg"]))
+        || (has(&[native::ODD_SUMS]) && has(&["histogram_quantile", "avg", "sum"]))
+}
+
+/// A duration as it is written.
+fn millis(ms: i64) -> String {
+    format!("{}{}ms", if ms < 0 { "-" } else { "" }, ms.unsigned_abs())
 }
 
 /// Operators between scalars.

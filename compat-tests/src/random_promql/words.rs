@@ -159,8 +159,6 @@ pub(super) const FUTURE: &[&str] = &[
     "vector(end() - step() - range())",
     "vector(max_of(1, min_of(2, 3)))",
     "(g + on (job, instance) fill (0) gap)",
-    "mad_over_time({instance!=\"\",__name__!~\"h_.*|broken.*\"}[5m])",
-    "mad_over_time(g[5m])",
     "-(flag > 0 or -(flag < 0))",
     "c_total < on (job, instance) flag",
 ];

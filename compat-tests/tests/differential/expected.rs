@@ -1,7 +1,8 @@
 //! Where the server differs from the peer on purpose: it follows a newer Prometheus.
 
-use compat_tests::promql::{Answer, When};
-use compat_tests::random_promql::RandomQuery;
+use compat_tests::http::Client;
+use compat_tests::promql::{Answer, Data, Histogram, Labels, Query, Series, When, close};
+use compat_tests::random_promql::{Meaning, RandomQuery};
 
 /// A difference that is meant.
 #[derive(Debug)]
@@ -10,9 +11,12 @@ pub(crate) struct Expected {
     pub(crate) what: &'static str,
     /// The section of the Prometheus contract that says so.
     pub(crate) contract: &'static str,
-    /// Whether this difference explains these two answers: ours, then the peer's.
-    pub(crate) explains: fn(&RandomQuery, &Answer, &Answer) -> bool,
+    /// Whether this difference explains these two answers: ours, then the peer's, who may be asked more.
+    pub(crate) explains: fn(&RandomQuery, &Answer, &Answer, &mut Client) -> bool,
 }
+
+/// What a sort over a range is warned with.
+const INEFFECTIVE: &str = "sort is ineffective for range queries";
 
 /// Whether the query has one of `words`.
 fn says(query: &RandomQuery, words: &[&str]) -> bool {
@@ -27,12 +31,125 @@ fn only_we_warn(ours: &Answer, theirs: &Answer, text: &str) -> bool {
         && ours.warnings.iter().all(|warning| warning.contains(text))
 }
 
+/// Whether the expression is a call of `name` and nothing else.
+fn is_call(query: &RandomQuery, name: &str) -> bool {
+    query.query.expr.strip_prefix(name).is_some_and(super::encloses)
+}
+
+/// Whether both have the same series with the same times, and each pair of values is `alike`.
+fn differ_only(
+    ours: &Answer,
+    theirs: &Answer,
+    mut alike: impl FnMut(&Labels, i64, f64, f64) -> bool,
+) -> bool {
+    let find = |labels: &Labels| theirs.series().iter().find(|s| s.labels == *labels);
+    let mut same = |series: &Series| {
+        find(&series.labels).is_some_and(|other| {
+            let mut pairs = series.floats.iter().zip(&other.floats);
+            series.floats.len() == other.floats.len()
+                && pairs.all(|(a, b)| a.0 == b.0 && alike(&series.labels, a.0, a.1, b.1))
+        })
+    };
+    (ours.status, theirs.status) == (200, 200)
+        && ours.series().len() == theirs.series().len()
+        && ours.series().iter().all(&mut same)
+}
+
+/// What `meaning` is, as the peer answers it.
+fn meant(query: &RandomQuery, theirs: &Answer, peer: &mut Client) -> Option<Answer> {
+    match &query.meaning {
+        Meaning::AsWritten => None,
+        Meaning::Rewritten(expr) => {
+            Some(Query { expr: expr.clone(), when: query.query.when }.run(peer))
+        }
+        Meaning::Steps { expr, at_ms, offset_ms } => {
+            let mut steps = match query.query.when {
+                When::At(t) => vec![t],
+                When::Range(..) => Vec::new(),
+            };
+            if let When::Range(start, end, step) = query.query.when {
+                steps.extend((0..).map(|i| start + i * step).take_while(|t| *t <= end));
+            }
+            let mut all = Answer { warnings: vec![], infos: vec![], ..theirs.clone() };
+            let mut series: Vec<Series> = Vec::new();
+            for t in steps {
+                let answer = Query::at(expr, at_ms.unwrap_or(t) - offset_ms).run(peer);
+                if answer.status != 200 {
+                    return None;
+                }
+                for one in answer.series() {
+                    let at = series.iter().position(|s| s.labels == one.labels);
+                    let at = at.unwrap_or_else(|| {
+                        let empty = Series { floats: vec![], histograms: vec![], ..one.clone() };
+                        series.push(empty);
+                        series.len() - 1
+                    });
+                    series[at].floats.extend(one.floats.iter().map(|f| (t, f.1)));
+                    let histograms = one.histograms.iter().map(|h| (t, h.1.clone()));
+                    series[at].histograms.extend(histograms);
+                }
+                all.warnings.extend(answer.warnings);
+                all.infos.extend(answer.infos);
+            }
+            all.data = match query.query.when {
+                When::At(_) => Data::Vector(series),
+                When::Range(..) => Data::Matrix(series),
+            };
+            Some(all)
+        }
+    }
+}
+
+/// Whether the peer gives our answer when it is asked in the other way.
+fn is_meant(query: &RandomQuery, ours: &Answer, theirs: &Answer, peer: &mut Client) -> bool {
+    meant(query, theirs, peer).is_some_and(|mut want| {
+        // Another row.
+        if ours.warnings.iter().all(|warning| warning.contains(INEFFECTIVE)) {
+            want.warnings.clone_from(&ours.warnings);
+        }
+        ours.same_as(&want).is_ok()
+    })
+}
+
+/// The lower end and the buckets of `histogram_fraction(low, high, buckets)`.
+fn fraction(expr: &str) -> Option<(f64, &str)> {
+    let (low, rest) = expr.strip_prefix("histogram_fraction(")?.split_once(", ")?;
+    let (_, of) = rest.strip_suffix(')')?.split_once(", ")?;
+    Some((low.replace("Inf", "inf").parse().ok()?, of))
+}
+
+/// The bounds that the histogram `labels` has at `t`, in the order of their texts.
+fn bounds(buckets: &Answer, labels: &Labels, t: i64) -> Vec<f64> {
+    let mut texts: Vec<&str> = Vec::new();
+    for series in buckets.series().iter().filter(|s| s.floats.iter().any(|f| f.0 == t)) {
+        let of = |(name, _): &(&String, &String)| !["le", "__name__"].contains(&name.as_str());
+        if series.labels.iter().filter(of).eq(labels.iter().filter(of)) {
+            texts.extend(series.labels.get("le").map(String::as_str));
+        }
+    }
+    texts.sort_unstable();
+    let bound = |text: &&str| text.to_lowercase().parse().ok();
+    texts.iter().filter_map(bound).collect()
+}
+
+/// Whether 3.5 has no answer for a fraction from `low` of a histogram with these bounds: it has one
+/// bucket, `low` is in the first one, or the bounds are sorted as texts only.
+fn is_odd(bounds: &[f64], low: f64) -> bool {
+    // A bucket up to `-Inf` holds nothing.
+    let finite = |all: &[f64]| all.iter().copied().filter(|b| b.is_finite()).collect::<Vec<_>>();
+    let first = finite(bounds).into_iter().fold(f64::INFINITY, f64::min);
+    let mut sorted = bounds.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    // `+Inf` comes first as a text, and is last as a number.
+    bounds.len() <= 1 || low <= first || finite(bounds) != finite(&sorted)
+}
+
 /// All of them. Over a long run each must be seen.
 pub(crate) const EXPECTED: &[Expected] = &[
     Expected {
         what: "functions and modifiers that 3.5 does not parse",
         contract: "3.1",
-        explains: |query, ours, theirs| {
+        explains: |query, ours, theirs, _| {
             let future = [
                 "start())",
                 "end() -",
@@ -47,16 +164,16 @@ pub(crate) const EXPECTED: &[Expected] = &[
     Expected {
         what: "a sort in a range query or subquery is warned about",
         contract: "3.11, 3.14",
-        explains: |query, ours, theirs| {
+        explains: |query, ours, theirs, _| {
             (matches!(query.query.when, When::Range(..)) || says(query, &[":"]))
                 && says(query, &["sort(", "sort_desc(", "sort_by_label"])
-                && only_we_warn(ours, theirs, "sort is ineffective for range queries")
+                && only_we_warn(ours, theirs, INEFFECTIVE)
         },
     },
     Expected {
         what: "the parameters of ranks and ratios are checked where there is nothing to rank",
         contract: "3.8",
-        explains: |query, ours, theirs| {
+        explains: |query, ours, theirs, _| {
             let texts = ["Ratio value is NaN", "Parameter value is NaN", "overflows", "underflows"];
             theirs.status == 200
                 && ours.error_type == "execution"
@@ -67,34 +184,61 @@ pub(crate) const EXPECTED: &[Expected] = &[
     Expected {
         what: "mad_over_time is NaN where any value is; 3.5 sorts NaN lowest",
         contract: "3.11",
-        explains: |query, ours, theirs| {
-            says(query, &["mad_over_time"]) && (ours.status, theirs.status) == (200, 200)
+        explains: |query, ours, theirs, peer| {
+            // The sum is NaN where any value is, and there is no infinity of each sign.
+            let expr = query.query.expr.replace("mad_over_time(", "sum_over_time(");
+            let sums = Query { expr, when: query.query.when }.run(peer);
+            is_call(query, "mad_over_time")
+                && differ_only(ours, theirs, |labels, t, a, b| {
+                    close(a, b) || (a.is_nan() && has_nan(&sums, labels, t))
+                })
         },
     },
     Expected {
         what: "histogram_fraction of unsorted buckets, in the first bucket, and of +Inf alone",
         contract: "3.11",
-        explains: |query, ours, theirs| {
-            says(query, &["histogram_fraction"]) && (ours.status, theirs.status) == (200, 200)
+        explains: |query, ours, theirs, peer| {
+            let Some((low, of)) = fraction(&query.query.expr) else { return false };
+            let buckets = Query { expr: of.to_owned(), when: query.query.when }.run(peer);
+            is_call(query, "histogram_fraction")
+                && differ_only(ours, theirs, |labels, t, a, b| {
+                    close(a, b) || (b.is_nan() && is_odd(&bounds(&buckets, labels, t), low))
+                })
         },
     },
     Expected {
         what: "timestamp of a selector with @ and an offset; 3.5 forgets the offset",
         contract: "3.11",
-        explains: |query, _, _| {
-            says(query, &["timestamp("]) && says(query, &[" offset "]) && says(query, &[" @ "])
+        explains: |query, ours, theirs, peer| {
+            is_call(query, "timestamp") && is_meant(query, ours, theirs, peer)
         },
     },
     Expected {
-        what: "info at the offset of its argument, and of series that come and go",
+        what: "info looks at the time that its argument looks at; 3.5 at that of the step",
         contract: "3.11",
-        explains: |query, _, _| says(query, &["info("]),
+        explains: |query, ours, theirs, peer| {
+            is_call(query, "info")
+                && says(query, &[" @ ", " offset "])
+                && is_meant(query, ours, theirs, peer)
+        },
     },
     Expected {
-        what: "many-to-one is an error also where a comparison filters the surplus out",
+        what: "info over a range is info at each step; 3.5 keeps labels of series that are gone",
+        contract: "3.6, 3.11",
+        explains: |query, ours, theirs, peer| {
+            says(query, &["info("])
+                && matches!(query.query.when, When::Range(..))
+                && is_meant(query, ours, theirs, peer)
+        },
+    },
+    Expected {
+        what: "many-to-one is an error also where the operation leaves the surplus out",
         contract: "3.9",
-        explains: |_, ours, theirs| {
+        explains: |query, ours, theirs, _| {
+            let filters = [") == ", ") != ", ") < ", ") <= ", ") > ", ") >= ", " < on "];
+            let mixed = theirs.infos.iter().any(|text| text.contains("incompatible sample types"));
             theirs.status == 200
+                && (says(query, &filters) || mixed)
                 && ours.error_type == "execution"
                 && ours.error.starts_with("multiple matches for labels: many-to-one")
         },
@@ -102,10 +246,151 @@ pub(crate) const EXPECTED: &[Expected] = &[
     Expected {
         what: "label_replace, label_join and unary minus merge series that take turns",
         contract: "3.10",
-        explains: |query, ours, theirs| {
+        explains: |query, ours, theirs, _| {
             ours.status == 200
                 && theirs.error == "vector cannot contain metrics with the same labelset"
                 && says(query, &["label_replace", "label_join", "-("])
         },
     },
 ];
+
+/// Those of native histograms alone.
+pub(crate) const EXPECTED_OF_HISTOGRAMS: &[Expected] = &[
+    Expected {
+        what: "an aggregation of histograms whose resets conflict is warned about",
+        contract: "3.13, 3.14",
+        explains: |query, ours, theirs, _| {
+            // Nor are resets read where only counts and sums are.
+            says(query, &["histogram_count", "histogram_sum", "histogram_avg"])
+                && only_we_warn(ours, theirs, "conflicting counter resets during histogram")
+        },
+    },
+    Expected {
+        what: "all pairs that an operator drops are told; 3.5 tells the last",
+        contract: "3.9, 3.14",
+        explains: |_, ours, theirs, _| {
+            let (warnings, infos) = (ours.warnings.clone(), ours.infos.clone());
+            let told = Answer { warnings, infos, ..theirs.clone() };
+            let mut texts = ours.warnings.iter().chain(&ours.infos);
+            ours.same_as(&told).is_ok()
+                && !(theirs.warnings.is_empty() && theirs.infos.is_empty())
+                && texts.any(|text| text.contains("for binary operator"))
+        },
+    },
+    Expected {
+        what: "equal histograms are no change; 3.5 sees the empty buckets that it stored",
+        contract: "3.11, 3.13",
+        explains: |query, ours, theirs, _| {
+            is_call(query, "changes")
+                && says(query, &["nh"])
+                && differ_only(ours, theirs, |_, _, a, b| close(a, b) || (a < b && b <= a + 10.0))
+        },
+    },
+    Expected {
+        what: "a product has the buckets of the histogram; 3.5 shows empty ones times NaN or infinity",
+        contract: "3.13",
+        explains: |query, ours, theirs, _| {
+            says(query, &["*", "/"])
+                && histograms_differ_only(ours, theirs, |a, b| {
+                    let shown = b.buckets.iter().filter(|bucket| !bucket[3].is_nan());
+                    let all_nan = a.buckets.iter().all(|bucket| bucket[3].is_nan());
+                    let mut theirs = b.buckets.iter();
+                    let subset = a.buckets.iter().all(|x| theirs.any(|y| x[..3] == y[..3]));
+                    (0..2).all(|i| close(a.totals[i], b.totals[i]))
+                        && subset
+                        && (all_nan || shown.eq(&a.buckets))
+                })
+        },
+    },
+    Expected {
+        what: "the rate of a histogram reaches back to a count of 0 only, as that of a float does",
+        contract: "3.11",
+        explains: |query, ours, theirs, _| {
+            let call = is_call(query, "rate") || is_call(query, "increase");
+            call && says(query, &["nh_"]) && is_scaled_down(ours, theirs)
+        },
+    },
+    Expected {
+        what: "quantiles of a histogram whose sum is NaN are found from below",
+        contract: "3.11",
+        explains: |query, ours, theirs, peer| {
+            let of = query.query.expr.split_once(", ").and_then(|(_, of)| of.strip_suffix(')'));
+            let Some(of) = of.filter(|_| is_call(query, "histogram_quantile")) else {
+                return false;
+            };
+            let expr = format!("histogram_sum({of})");
+            let sums = Query { expr, when: query.query.when }.run(peer);
+            says(query, &["nh_odd_sums"])
+                && differ_only(ours, theirs, |labels, t, a, b| {
+                    close(a, b) || has_nan(&sums, labels, t)
+                })
+        },
+    },
+    Expected {
+        what: "the mean of infinite sums is infinite; 3.5 makes it NaN",
+        contract: "3.7, 3.8",
+        explains: |query, ours, theirs, _| {
+            is_call(query, "avg_over_time")
+                && says(query, &["nh_odd_sums"])
+                && histograms_differ_only(ours, theirs, |a, b| {
+                    let sums = (a.totals[1], b.totals[1]);
+                    close(a.totals[0], b.totals[0])
+                        && same_buckets(a, b, 1.0)
+                        && (close(sums.0, sums.1) || (sums.0.is_infinite() && sums.1.is_nan()))
+                })
+        },
+    },
+    Expected {
+        what: "custom buckets with different bounds add up; 3.5 drops them",
+        contract: "3.13",
+        explains: |query, ours, theirs, _| {
+            says(query, &["nh_odd_bounds"])
+                && (theirs.warnings.iter().any(|text| text.contains("incompatible custom buckets"))
+                    || ours.infos.iter().any(|text| text.contains("mismatched custom buckets")))
+        },
+    },
+];
+
+/// Whether the series of `answer` with `labels` is NaN at `t`.
+fn has_nan(answer: &Answer, labels: &Labels, t: i64) -> bool {
+    let series = answer.series().iter().find(|s| s.labels == *labels);
+    series.is_some_and(|s| s.floats.iter().any(|f| f.0 == t && f.1.is_nan()))
+}
+
+/// Whether both have the same histograms but for pairs that are `alike`.
+fn histograms_differ_only(
+    ours: &Answer,
+    theirs: &Answer,
+    alike: impl Fn(&Histogram, &Histogram) -> bool,
+) -> bool {
+    let same = |series: &Series| {
+        let other = theirs.series().iter().find(|s| s.labels == series.labels);
+        other.is_some_and(|other| {
+            let mut pairs = series.histograms.iter().zip(&other.histograms);
+            series.floats.len() == other.floats.len()
+                && series.histograms.len() == other.histograms.len()
+                && pairs.all(|(a, b)| a.0 == b.0 && alike(&a.1, &b.1))
+        })
+    };
+    (ours.status, theirs.status) == (200, 200)
+        && ours.series().len() == theirs.series().len()
+        && ours.series().iter().all(same)
+}
+
+/// Whether `a` has the buckets of `b` with their counts times `factor`.
+fn same_buckets(a: &Histogram, b: &Histogram, factor: f64) -> bool {
+    let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * a.abs().max(b.abs());
+    let same = |(a, b): (&[f64; 4], &[f64; 4])| a[..3] == b[..3] && near(a[3], b[3] * factor);
+    a.buckets.len() == b.buckets.len() && a.buckets.iter().zip(&b.buckets).all(same)
+}
+
+/// Whether each histogram of ours is that of the peer times a factor of at most 1.
+fn is_scaled_down(ours: &Answer, theirs: &Answer) -> bool {
+    histograms_differ_only(ours, theirs, |a, b| {
+        let factor = a.totals[0] / b.totals[0];
+        let sum = b.totals[1] * factor;
+        let same_sum = (a.totals[1] - sum).abs() <= 1e-9 * sum.abs();
+        close(a.totals[0], b.totals[0])
+            || (factor > 0.1 && factor < 1.0 && same_sum && same_buckets(a, b, factor))
+    })
+}

@@ -93,6 +93,31 @@ fn a_delete_is_counted_first_then_done_and_can_be_corrected() {
 }
 
 #[test]
+fn writes_wait_below_the_floor_of_free_disk_and_come_back_by_themselves() {
+    let dir = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let config = dir.path().join("s.yml");
+    let settings = |floor: &str| {
+        let text = format!("min-free-disk: {floor}\nmaintenance-interval: 20ms\n");
+        std::fs::write(&config, text).unwrap();
+    };
+    settings("1");
+    let flags = ["--config", config.to_str().unwrap(), "--enable-lifecycle=true"];
+    let server = Server::start_in(dir.clone(), &flags);
+    write(&server, "m,host=a f=1 1000");
+    settings("1PiB");
+    assert_eq!(server.post("/-/reload", &[], b"").status, 200);
+    let again = || server.post("/write?db=d&precision=s", &[], b"m,host=a f=1 1000");
+    server.wait_until("writes are refused", |_| again().status == 503);
+    let refused = again();
+    assert!(refused.text().contains("bytes of disk are free"), "{}", refused.text());
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(values(&server), pairs(&[("a", "1")]), "queries go on");
+    settings("1");
+    assert_eq!(server.post("/-/reload", &[], b"").status, 200);
+    server.wait_until("writes are taken again", |_| again().status == 204);
+}
+
+#[test]
 fn a_snapshot_is_a_data_directory() {
     let server = Server::start(&["--enable-admin-api=true"]);
     write(&server, "m,host=a f=1 1000");

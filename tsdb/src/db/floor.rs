@@ -1,6 +1,7 @@
 //! The floor of free disk (reliability contract, limit L29): below it the database takes no writes, so
 //! that what it has to write to stay sound has room.
 
+use std::io;
 use std::sync::Arc;
 
 use super::Db;
@@ -49,6 +50,14 @@ impl Db {
             tracing::warn!(free = space.free, "writes are taken again");
         }
         Ok(changed)
+    }
+
+    /// Size and free space of the volume that the database is on.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn disk_space(&self) -> io::Result<Space> {
+        self.fs.space(&self.dir)
     }
 
     /// Whether writes are refused for want of disk.

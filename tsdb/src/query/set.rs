@@ -96,9 +96,8 @@ impl SeriesSet for MergedSet {
     }
 
     fn groups(&self, filter: &LabelFilter) -> Result<SeriesGroups, ReadError> {
-        let mut of_sources = self.sources.iter().map(|s| self.groups_of(&**s, filter));
-        if let Some(only) = of_sources.next().filter(|_| self.series.is_first()) {
-            return only;
+        if let (Some(first), true) = (self.sources.first(), self.series.is_first()) {
+            return self.groups_of(&**first, filter);
         }
         let of_sources: Vec<SeriesGroups> =
             self.sources.iter().map(|s| self.groups_of(&**s, filter)).collect::<Result<_, _>>()?;

@@ -68,7 +68,7 @@ impl<'q> Top<'q> {
         };
         while let Some(row) = input.source.next(state)? {
             state.hold_row(&mut self.held, &row)?;
-            read.add(row, input, state);
+            read.add(row, &self.k, input, state);
         }
         Ok(read)
     }
@@ -131,11 +131,14 @@ struct Candidates<'q> {
 }
 
 impl Candidates<'_> {
-    fn add(&mut self, mut row: Row, input: &Input<'_>, state: &mut State) {
+    fn add(&mut self, mut row: Row, k: &[usize], input: &Input<'_>, state: &mut State) {
         if !row.is_float() {
-            let name = input.aggregate.op.as_str();
-            let text = format!("ignored histogram in {name} aggregation");
-            state.annotations.info(text, input.pos);
+            // Where nothing is taken nothing is looked at.
+            if row.histograms.iter().zip(k).any(|(histogram, k)| histogram.is_some() && *k > 0) {
+                let name = input.aggregate.op.as_str();
+                let text = format!("ignored histogram in {name} aggregation");
+                state.annotations.info(text, input.pos);
+            }
             row.histograms.clear();
         }
         let at = self.groups.of(&row.labels);
