@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::blocking::Pool;
 use crate::config::{Config, ConfigError, Invocation, KEYS};
+use crate::executor::QueryThreads;
 use crate::telemetry::{LogLimiter, Metrics};
 use crate::tenants::Tenants;
 
@@ -71,6 +72,8 @@ pub(crate) struct App {
     pub(crate) writes: Pool,
     /// Where queries run.
     pub(crate) queries: Pool,
+    /// The threads that big ones share.
+    pub(crate) query_threads: Arc<QueryThreads>,
     stop: watch::Sender<bool>,
     /// When the process started.
     pub(crate) started: Instant,
@@ -96,6 +99,7 @@ impl App {
             config.query_queue_wait.duration(),
             config.write_queue_bytes.0,
         );
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let now = now_ms();
         Arc::new(Self {
             config: RwLock::new(Arc::new(config)),
@@ -109,6 +113,7 @@ impl App {
             write_gate: PressureGate::new(95),
             writes,
             queries,
+            query_threads: Arc::new(QueryThreads::start(processors)),
             stop: watch::Sender::new(false),
             started: Instant::now(),
             started_ms: now,

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 
 use tsdb::wal::WalMode;
 
+use crate::retention_rules::RetentionRules;
+
 pub(crate) use load::{ConfigError, Invocation};
 pub(crate) use value::{
     Addresses, ByteSize, Features, LogFormat, LogLevel, MemoryLimit, Millis, Value,
@@ -146,8 +148,24 @@ keys! {
     /// Bytes that blocks and logs under data-dir may take, those of all tenants together; the oldest
     /// blocks are deleted until the rest fits. 0 is no limit.
     retention_size: ByteSize = "0" ["storage.tsdb.retention.size"] {live};
+    /// Per cent of the disk that blocks and logs under data-dir may take; the oldest blocks are deleted
+    /// until the rest fits. 0 is no limit.
+    retention_disk_percent: u64 = "0" in "0"..="95" {live};
+    /// How long series of some names are kept, such as up=1d; node_*{job="x"}=30d; *=1y: an exact name
+    /// before the longest prefix before *. Older samples are deleted by the hour.
+    retention_rules: RetentionRules = "" {live};
+    /// Bytes of the disk that stay free: with less, writes get a 503 until there is more. 0 is 2 %, at
+    /// least 256 MiB or 10 %.
+    min_free_disk: ByteSize = "0" {live};
+    /// Time in which every block is read again to find what the disk lost; 0 never.
+    scrub_period: Millis = "1w" {live};
+    /// Bytes per second that this reading may take.
+    scrub_rate: ByteSize = "5MiB" in "1KiB"..="1TiB" {live};
     /// Samples further in the future than this are refused.
     max_future: Millis = "10m" in "0s"..="10y" {live};
+    /// Time after which late samples, older than their series' newest, go from memory to a block at
+    /// the latest.
+    max_late_age: Millis = "1h" in "1s"..="1w";
     /// Active series in the process; more are refused, known ones continue.
     max_series: u64 = "5000000" in "1"..="1000000000";
     /// Serve several tenants, told apart by the header X-Scope-OrgID, each with a database of its
@@ -228,6 +246,12 @@ keys! {
     query_max_samples: u64 = "50000000" in "1"..="1000000000000" ["query.max-samples"] {live};
     /// Series that a query may select.
     query_max_series: u64 = "500000" in "1"..="1000000000" {live};
+    /// Series that one delete may touch.
+    max_delete_series: u64 = "1000000" in "1"..="1000000000" {live};
+    /// Samples that a query may read by estimate; more is refused before anything is read.
+    query_max_read_samples: u64 = "20000000000" in "1"..="1000000000000000" {live};
+    /// Encoded bytes that a query may read by estimate; more is refused before anything is read.
+    query_max_read_bytes: ByteSize = "64GiB" in "1KiB"..="1PiB" {live};
     /// Bytes that a query may hold.
     query_max_bytes: ByteSize = "1GiB" in "1MiB"..="1TiB" {live};
     /// Bytes of an answer.

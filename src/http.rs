@@ -2,6 +2,7 @@
 //! cross-origin rules, compression, counting.
 
 mod admin;
+mod admin_tsdb;
 mod body;
 mod compress;
 mod error;
@@ -69,7 +70,7 @@ enum Endpoint {
     Home,
     Federate,
     Empty(prom_status::Empty),
-    AdminApi,
+    Admin(Action),
     RemoteWrite,
     LineWrite,
     InfluxQuery,
@@ -122,6 +123,9 @@ const fn at(mut route: Route, door: Door) -> Route {
     route
 }
 
+pub(crate) use params::format_rfc3339;
+
+use admin_tsdb::Action;
 use prom_status::{Empty, Page};
 
 /// Every route. `*` stands for one part of a path.
@@ -154,9 +158,9 @@ static ROUTES: &[Route] = &[
     route("/api/v1/targets/metadata", GET, Endpoint::Empty(Empty::TargetsMetadata)),
     route("/api/v1/scrape_pools", GET, Endpoint::Empty(Empty::ScrapePools)),
     route("/api/v1/alertmanagers", GET, Endpoint::Empty(Empty::Alertmanagers)),
-    route("/api/v1/admin/tsdb/delete_series", POST_PUT, Endpoint::AdminApi),
-    route("/api/v1/admin/tsdb/clean_tombstones", POST_PUT, Endpoint::AdminApi),
-    route("/api/v1/admin/tsdb/snapshot", POST_PUT, Endpoint::AdminApi),
+    route("/api/v1/admin/tsdb/delete_series", POST_PUT, Endpoint::Admin(Action::Delete)),
+    route("/api/v1/admin/tsdb/clean_tombstones", POST_PUT, Endpoint::Admin(Action::Clean)),
+    route("/api/v1/admin/tsdb/snapshot", POST_PUT, Endpoint::Admin(Action::Snapshot)),
     at(route("/federate", GET, Endpoint::Federate), Door::Text),
     always(route("/version", GET, Endpoint::Version), Door::Text),
     always(route("/", GET, Endpoint::Home), Door::Text),
@@ -203,13 +207,23 @@ impl Route {
     }
 }
 
-/// The route of `path`, and the door whose errors an unknown path has.
+/// The route of `path`.
 fn find(path: &str) -> Option<&'static Route> {
     let find = |path: &str| ROUTES.iter().find(|route| route.matches(path));
     find(path).or_else(|| {
         let rest = INFLUX_PREFIXES.iter().find_map(|prefix| path.strip_prefix(prefix))?;
         find(rest).filter(|route| route.door.is_influx())
     })
+}
+
+/// Whose errors an unknown `path` has: senders of a protocol read them in its shape.
+fn door_of_unknown(path: &str) -> Door {
+    let rest = INFLUX_PREFIXES.iter().find_map(|prefix| path.strip_prefix(prefix));
+    match rest.unwrap_or(path) {
+        rest if rest.starts_with("/api/v2/") => Door::InfluxV2,
+        rest if rest.starts_with("/api/v3/") => Door::InfluxV3,
+        _ => Door::Text,
+    }
 }
 
 /// A path without doubled slashes: base URLs that end in one make them.
@@ -306,7 +320,7 @@ impl Context {
             .is_some_and(|kind| {
                 kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
             });
-        if self.method != Method::POST || !form {
+        if self.method != Method::POST && self.method != Method::PUT || !form {
             return self.url_params();
         }
         let limit = self.config.form_body_limit;
@@ -332,7 +346,7 @@ pub(crate) async fn handle(
     let (parts, body) = request.into_parts();
     let path = tidy(parts.uri.path());
     let route = find(&path);
-    let door = route.map_or(Door::Text, |route| route.door);
+    let door = route.map_or_else(|| door_of_unknown(&path), |route| route.door);
     let cx = Context {
         app: app.clone(),
         door,
@@ -436,7 +450,7 @@ async fn dispatch(cx: &Context, endpoint: Endpoint, body: Incoming) -> Result<Re
         Endpoint::Metadata => prom_labels::metadata(cx, &cx.url_params()?),
         Endpoint::Status(page) => prom_status::page(cx, page, &cx.url_params()?),
         Endpoint::Empty(empty) => prom_status::empty(empty, &cx.url_params()?),
-        Endpoint::AdminApi => Err(admin::admin_api(cx)),
+        Endpoint::Admin(action) => admin_tsdb::act(cx, action, body).await,
         Endpoint::Version => Ok(prom_status::version()),
         Endpoint::Home => Ok(admin::home()),
         Endpoint::Federate => federate::federate(cx, cx.url_params()?).await,

@@ -2,10 +2,13 @@
 
 mod app;
 mod blocking;
+mod cli;
 mod config;
+mod executor;
 mod http;
 mod ingest;
 mod maintenance;
+mod retention_rules;
 mod server;
 mod telemetry;
 mod tenants;
@@ -29,7 +32,11 @@ use tenants::{Opener, Tenants};
 const BAD_CONFIG: u8 = 2;
 
 fn main() -> ExitCode {
-    let invocation = Invocation::from_args(std::env::args_os(), |name| std::env::var(name).ok());
+    let args: Vec<_> = std::env::args_os().collect();
+    if let Some(code) = cli::run(&args) {
+        return code;
+    }
+    let invocation = Invocation::from_args(args, |name| std::env::var(name).ok());
     let invocation = match invocation {
         Ok(invocation) => invocation,
         Err(error) if !error.use_stderr() => {
@@ -49,6 +56,9 @@ fn main() -> ExitCode {
     };
     telemetry::start_logging(config.log_level, config.log_format);
     std::panic::set_hook(Box::new(|info| tracing::error!(panic = %info, "panic")));
+    for remark in config.enable_feature.remarks() {
+        tracing::warn!(remark, "enable-feature");
+    }
     match run(config, invocation) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&in_words(&error), 1),

@@ -3,19 +3,24 @@
 
 mod clock;
 mod rounds;
+mod scrub;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use model::{Interrupt, NeverInterrupted};
 use parking_lot::{Condvar, Mutex};
-use tsdb::retention;
 use tsdb::wal::WalMode;
+use tsdb::{Db, retention};
 
 use crate::app::{App, now_ms};
-use crate::config::OLDEST_MS;
+use crate::config::{Config, OLDEST_MS};
 use clock::ClockWatch;
 use rounds::{Rounds, databases};
+
+/// Retention by rules moves on in steps of this, ms: each costs a tombstone a rule.
+pub(crate) const RULES_STEP_MS: i64 = 3_600_000;
 
 /// The running threads; [`Maintenance::stop`] ends them.
 pub(crate) struct Maintenance {
@@ -31,6 +36,10 @@ struct Signal {
 }
 
 impl Signal {
+    fn is_stopped(&self) -> bool {
+        *self.stopped.lock()
+    }
+
     /// Waits for `time` and says whether to go on.
     fn wait(&self, time: Duration) -> bool {
         let mut stopped = self.stopped.lock();
@@ -55,6 +64,7 @@ impl Maintenance {
         };
         spawn("maintenance", step_loop)?;
         spawn("compaction", compact_loop)?;
+        spawn("scrub", scrub::scrub_loop)?;
         if app.config().wal_mode == WalMode::Periodic {
             spawn("wal-sync", sync_loop)?;
         }
@@ -101,24 +111,60 @@ fn compact_loop(app: &App, signal: &Signal) {
 fn step_loop(app: &App, signal: &Signal) {
     let mut rounds = Rounds::new(app);
     let mut clock = ClockWatch::new(now_ms(), last_seen_ms(app));
+    let mut ruled = None;
     while signal.wait(interval(app)) {
         let (config, now) = (app.config(), now_ms());
+        rounds.each("look at disk", |db| Ok(db.disk_step(config.min_free_disk.0)?));
         rounds.each("recover log", |db| Ok(db.recover_wal_step().map(|()| false)?));
         rounds.each("flush", |db| Ok(db.flush_step()?));
         rounds.each("checkpoint", |db| Ok(db.checkpoint_step()?));
         rounds.each("collect", |db| Ok(db.gc_step()));
         let oldest_ms = config.oldest_ms(now);
-        if clock.is_steady(Instant::now(), now) && oldest_ms > OLDEST_MS {
+        let is_steady = clock.is_steady(Instant::now(), now);
+        if is_steady && oldest_ms > OLDEST_MS {
             rounds.each("retention", |db| Ok(db.retention_step(oldest_ms)? > 0));
         }
-        if config.retention_size.0 > 0 {
-            retain_by_size(app, &mut rounds, config.retention_size.0);
+        let hour = now.div_euclid(RULES_STEP_MS);
+        if is_steady && !config.retention_rules.is_empty() && ruled != Some((hour, config.clone()))
+        {
+            // Done once an hour; what failed is tried again in the next one.
+            ruled = Some((hour, config.clone()));
+            rounds.each("retention rules", |db| retain_by_rules(db, &config, now));
+        }
+        if let Some(max_bytes) = size_limit(app, &config) {
+            retain_by_size(app, &mut rounds, max_bytes);
         }
     }
 }
 
+/// Deletes what the rules do not keep. Each rule's tombstone takes the place of its last one.
+fn retain_by_rules(db: &Db, config: &Config, now: i64) -> anyhow::Result<bool> {
+    let interrupt: Arc<dyn Interrupt> = Arc::new(NeverInterrupted);
+    let mut deleted = false;
+    for (rule, what) in config.retention_rules.plan(now, RULES_STEP_MS) {
+        let report = db.delete(&what, u64::MAX, &interrupt)?;
+        if report.samples > 0 {
+            tracing::info!(rule, samples = report.samples, "samples outlived their rule");
+            deleted = true;
+        }
+    }
+    Ok(deleted)
+}
+
 fn interval(app: &App) -> Duration {
     app.config().maintenance_interval.duration()
+}
+
+/// The bytes that retention leaves, if it is by size or by a share of the disk.
+fn size_limit(app: &App, config: &Config) -> Option<u64> {
+    let size = Some(config.retention_size.0).filter(|size| *size > 0);
+    let percent = Some(config.retention_disk_percent).filter(|percent| *percent > 0);
+    let share = percent.and_then(|percent| {
+        // What cannot be asked limits nothing: deleting by a guess cannot be undone.
+        let total = databases(app).first()?.1.disk_space().ok()?.total;
+        Some(total / 100 * percent)
+    });
+    size.into_iter().chain(share).min()
 }
 
 /// Keeps the data directory within `max_bytes`: the logs count, but only blocks can go. One budget

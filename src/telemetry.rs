@@ -137,6 +137,8 @@ pub(crate) struct Metrics {
     steps: Mutex<BTreeMap<&'static str, Steps>>,
     connections: AtomicI64,
     connections_total: AtomicU64,
+    scrubbed_bytes: AtomicU64,
+    scrubs: AtomicU64,
     /// What remote write did.
     pub(crate) remote: WriteCounters,
     /// What line protocol did.
@@ -178,6 +180,16 @@ impl Metrics {
     /// A limit refused something.
     pub(crate) fn limit_exceeded(&self, limit: &'static str) {
         *self.limits.lock().entry(limit).or_insert(0) += 1;
+    }
+
+    /// Bytes of blocks were read again.
+    pub(crate) fn scrubbed(&self, bytes: u64) {
+        self.scrubbed_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    /// All blocks were read again.
+    pub(crate) fn scrub_ended(&self) {
+        self.scrubs.fetch_add(1, Relaxed);
     }
 
     /// A connection was cut off.

@@ -66,6 +66,7 @@ impl Opener {
             wal_mode: config.wal_mode,
             memory,
             max_series: config.max_series,
+            max_late_age_ms: config.max_late_age.0,
             seed: crate::app::random_u64(),
             ..DbOptions::default()
         };
@@ -87,7 +88,7 @@ impl Opener {
             "database opened"
         );
         for block in &report.damaged_blocks {
-            tracing::error!(%dir, block, "damaged block moved to quarantine");
+            tracing::error!(%dir, block, "samples of a block are missing from answers");
         }
         if report.damaged_regions > 0 || report.orphaned_rows > 0 {
             tracing::error!(

@@ -158,6 +158,22 @@ impl Fleet {
         Self { hosts, start_ms, scrape: 0 }
     }
 
+    /// Leaves out every series that is not of these metrics, as remote write names them. Those that
+    /// stay take other values than in the whole fleet, because hosts draw them in turn.
+    #[must_use]
+    pub fn only(mut self, names: &[&str]) -> Self {
+        for host in &mut self.hosts {
+            host.series.retain(|series| names.contains(&series.name.as_str()));
+            host.encode();
+        }
+        self
+    }
+
+    /// Series of all hosts.
+    pub fn num_series(&self) -> usize {
+        self.hosts.iter().map(|host| host.series.len()).sum()
+    }
+
     /// Moves every series on to its next scrape.
     pub fn scrape(&mut self) {
         let passed_ms = i64::try_from(self.scrape).expect("few scrapes") * STEP_MS;
@@ -265,20 +281,22 @@ impl Host {
             observations: Observations::default(),
             t_ms: 0,
         };
-        let common = host.labels();
-        host.encoded_labels = host
-            .series
-            .iter()
-            .map(|series| {
-                let mut labels: Vec<(&str, &str)> = vec![("__name__", &series.name)];
-                let rest = common.iter().chain(&series.labels);
-                labels.extend(rest.map(|(name, value)| (name.as_str(), value.as_str())));
-                labels.sort_unstable();
-                encode_labels(&labels)
-            })
-            .collect();
-        host.lines = lines(&common, &host.series);
+        host.encode();
         host
+    }
+
+    /// Prepares what both protocols repeat with each scrape.
+    fn encode(&mut self) {
+        let common = self.labels();
+        let encoded = self.series.iter().map(|series| {
+            let mut labels: Vec<(&str, &str)> = vec![("__name__", &series.name)];
+            let rest = common.iter().chain(&series.labels);
+            labels.extend(rest.map(|(name, value)| (name.as_str(), value.as_str())));
+            labels.sort_unstable();
+            encode_labels(&labels)
+        });
+        self.encoded_labels = encoded.collect();
+        self.lines = lines(&common, &self.series);
     }
 
     fn labels(&self) -> Labels {

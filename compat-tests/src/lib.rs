@@ -10,6 +10,7 @@
 //! | `PEERS_DIR` | directory with `bin/prometheus`, `bin/promtool`, ...; `PATH` is searched too |
 //! | `COMPAT_CORPUS` | directory of the conformance corpora |
 //! | `COMPAT_SEED` | seed of the random tests; printed by each of them |
+//! | `COMPAT_SCRIPT` | only scripts with this in their names are compared |
 //!
 //! All load is loopback and bounded; a process that a test starts ends with the test.
 
@@ -32,4 +33,5 @@ pub mod random_promql;
 pub mod remote_write;
 pub mod report;
 pub mod rng;
+pub mod script;
 pub mod server;

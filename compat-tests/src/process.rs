@@ -122,15 +122,29 @@ impl Process {
         self.status_bytes("VmRSS:")
     }
 
-    /// The most that [`Process::resident_bytes`] ever was.
+    /// Most bytes that were resident since the start or [`Process::forget_peak`], 0 once the process
+    /// has ended.
     pub fn peak_bytes(&self) -> u64 {
         self.status_bytes("VmHWM:")
     }
 
-    fn status_bytes(&self, name: &str) -> u64 {
+    /// Resident bytes that are pages of mapped files, which the kernel takes back when it needs them.
+    pub fn mapped_bytes(&self) -> u64 {
+        self.status_bytes("RssFile:")
+    }
+
+    /// Makes what is resident now the peak.
+    ///
+    /// # Errors
+    /// When the kernel does not allow it.
+    pub fn forget_peak(&self) -> io::Result<()> {
+        std::fs::write(format!("/proc/{}/clear_refs", self.pid()), "5")
+    }
+
+    fn status_bytes(&self, key: &str) -> u64 {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
         let text = text.unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let line = text.lines().find_map(|line| line.strip_prefix(key));
         let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
         kib.unwrap_or(0) * 1024
     }

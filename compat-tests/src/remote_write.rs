@@ -31,13 +31,13 @@ pub struct TimeSeries {
     pub histograms: Vec<Histogram>,
 }
 
-/// `prometheus.Histogram`: its counts are integers, or they are floats.
+/// `prometheus.Histogram`, with integer counts or with floats.
 #[derive(Clone, PartialEq, Message)]
 pub struct Histogram {
     /// Observations.
     #[prost(uint64, optional, tag = "1")]
     pub count_int: Option<u64>,
-    /// Observations of a histogram with floats.
+    /// Observations, where counts are floats.
     #[prost(double, optional, tag = "2")]
     pub count_float: Option<f64>,
     /// Their sum.
@@ -52,7 +52,7 @@ pub struct Histogram {
     /// Observations in the zero bucket.
     #[prost(uint64, optional, tag = "6")]
     pub zero_count_int: Option<u64>,
-    /// Observations in the zero bucket of a histogram with floats.
+    /// Observations in the zero bucket, where counts are floats.
     #[prost(double, optional, tag = "7")]
     pub zero_count_float: Option<f64>,
     /// Where negative buckets are.
@@ -73,7 +73,7 @@ pub struct Histogram {
     /// Their counts as floats.
     #[prost(double, repeated, tag = "13")]
     pub positive_counts: Vec<f64>,
-    /// 0 unknown, 1 reset, 2 not reset, 3 gauge.
+    /// 0 unknown, 1 a reset, 2 none, 3 a gauge.
     #[prost(int32, tag = "14")]
     pub reset_hint: i32,
     /// ms since the Unix epoch.

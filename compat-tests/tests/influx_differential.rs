@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 use compat_tests::http::{Client, Response, chunked, gzip};
 use compat_tests::influx::{self, Key, Rules, Samples};
 use compat_tests::peers::Peer;
-use compat_tests::random_lines::{Batch, CLOCK, Generator};
+use compat_tests::promql::Labels;
+use compat_tests::random_lines::{Batch, CLOCK, Generator, Written};
 use compat_tests::report::{Failures, say};
 use compat_tests::rng::{Rng, now_ms, seed};
 use compat_tests::server::Server;
@@ -72,6 +73,19 @@ fn remember(last: &mut BTreeMap<Key, i64>, db: &str, batch: &Batch) {
     }
 }
 
+/// Points in one millisecond, which random lines seldom have: the one that was written last has not the
+/// last time.
+fn collision() -> Batch {
+    let point = |t_ns| Written {
+        measurement: "close".to_owned(),
+        tags: Labels::new(),
+        fields: vec!["f".to_owned()],
+        t_ns: Some(t_ns),
+    };
+    let body = b"close f=1 1000001\nclose f=2 1000009\nclose f=3 1000005\n".to_vec();
+    Batch { precision: "ns", body, points: [1_000_001, 1_000_009, 1_000_005].map(point).into() }
+}
+
 /// Parts the samples that have the server's clock from the rest, by their labels.
 fn part_clocks<T>(all: BTreeMap<Key, T>) -> (BTreeMap<Key, T>, BTreeMap<Key, T>) {
     let prefix = format!("{CLOCK}_");
@@ -125,10 +139,11 @@ fn good_and_bad_lines_are_answered_and_stored_as_in_influxdb() {
         influx::create(&mut theirs, db);
     }
     let mut last = BTreeMap::new();
-    let (mut before, mut written): (Option<(Batch, &str)>, usize) = (None, 0);
+    let (mut before, mut written) = (Some((collision(), DATABASES[0])), 0);
     while written < num_lines {
         // Senders repeat what they do not know to have arrived.
-        let (batch, db) = before.take_if(|_| rng.one_in(8)).unwrap_or_else(|| {
+        let repeats = written == 0 || rng.one_in(8);
+        let (batch, db) = before.take_if(|_| repeats).unwrap_or_else(|| {
             let db = DATABASES[usize::try_from(rng.below(3)).expect("an index")];
             (generator.batch(db), db)
         });

@@ -521,6 +521,28 @@ pub enum BinaryOp {
 }
 
 impl BinaryOp {
+    /// All operators, the loosest first.
+    pub const ALL: [Self; 18] = [
+        Self::Or,
+        Self::And,
+        Self::Unless,
+        Self::Eql,
+        Self::Neq,
+        Self::Lte,
+        Self::Lss,
+        Self::Gte,
+        Self::Gtr,
+        Self::TrimUpper,
+        Self::TrimLower,
+        Self::Add,
+        Self::Sub,
+        Self::Mul,
+        Self::Div,
+        Self::Mod,
+        Self::Atan2,
+        Self::Pow,
+    ];
+
     /// The operator's text.
     pub const fn as_str(self) -> &'static str {
         match self {

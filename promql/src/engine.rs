@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use model::{
-    Accountant, FloatHistogram, Interrupt, Interrupted, Labels, NeverInterrupted, OverBudget,
-    Queryable, ReadError,
+    Accountant, Estimate, FloatHistogram, Interrupt, Interrupted, Labels, NeverInterrupted,
+    OverBudget, Queryable, ReadError,
 };
 
 use crate::annotations::Annotations;
 use crate::ast::Ast;
 use crate::eval::run::run;
 use crate::eval::trace::Trace;
+use crate::executor::{Executor, InCaller};
 use crate::explain::Explained;
 use crate::{ParseOptions, parse};
 
@@ -23,6 +24,11 @@ pub struct EngineOptions {
     pub max_samples: u64,
     /// Most series that the selectors of one query may select (limit L19).
     pub max_series: u64,
+    /// Most samples that the selectors of one query together may be estimated to read: more is refused
+    /// before anything is read.
+    pub max_read_samples: u64,
+    /// The same of encoded bytes.
+    pub max_read_bytes: u64,
     /// Most steps of a subquery (limit L18).
     pub max_subquery_points: u64,
     /// Step of a subquery that names none, ms.
@@ -43,6 +49,8 @@ impl Default for EngineOptions {
             lookback_ms: 300_000,
             max_samples: 50_000_000,
             max_series: 500_000,
+            max_read_samples: 20_000_000_000,
+            max_read_bytes: 1 << 36,
             max_subquery_points: 100_000,
             default_subquery_step_ms: 60_000,
             delayed_name_removal: false,
@@ -64,16 +72,19 @@ pub struct QueryContext {
     pub max_bytes: u64,
     /// Overrides [`EngineOptions::lookback_ms`], ms.
     pub lookback_ms: Option<i64>,
+    /// Runs the parts of big selections.
+    pub executor: Arc<dyn Executor>,
 }
 
 impl Default for QueryContext {
-    /// No deadline, no memory budget but the 1 GiB of limit L20.
+    /// No deadline, no memory budget but the 1 GiB of limit L20, and one thread.
     fn default() -> Self {
         Self {
             interrupt: Arc::new(NeverInterrupted),
             memory: Accountant::unlimited(),
             max_bytes: 1 << 30,
             lookback_ms: None,
+            executor: Arc::new(InCaller),
         }
     }
 }
@@ -81,7 +92,7 @@ impl Default for QueryContext {
 /// Why there is no result. The display text is what Prometheus answers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
-    /// The text is no query: `bad_data`.
+    /// The text is no query, or its durations come to nothing sensible: `bad_data`.
     #[error("{0}")]
     Parse(String),
     /// The query cannot be evaluated on this data: `execution`.
@@ -97,6 +108,20 @@ pub enum QueryError {
         wanted: u64,
         /// [`QueryContext::max_bytes`].
         limit: u64,
+    },
+    /// Storage estimates that the query reads more than [`EngineOptions::max_read_samples`] or
+    /// [`EngineOptions::max_read_bytes`]; nothing was read: `execution`.
+    #[error(
+        "query would read {} series with {} samples in {} bytes by estimate, limit {limit} {unit}",
+        .estimate.num_series, .estimate.num_samples, .estimate.chunk_bytes
+    )]
+    TooCostly {
+        /// What the selectors together would read.
+        estimate: Estimate,
+        /// The limit that this is over.
+        limit: u64,
+        /// What the limit counts: `samples` or `bytes`.
+        unit: &'static str,
     },
     /// The budget of the process is exhausted; a later attempt may succeed: `timeout`, 503.
     #[error("{0}")]

@@ -16,11 +16,13 @@ pub(crate) mod call;
 pub(crate) mod element;
 pub(crate) mod histogram;
 pub(crate) mod info;
+pub(crate) mod kept;
 pub(crate) mod label;
 pub(crate) mod matching;
 pub(crate) mod merge;
 pub(crate) mod names;
 pub(crate) mod operand;
+pub(crate) mod per_series;
 pub(crate) mod range;
 pub(crate) mod range_function;
 pub(crate) mod repeat;
@@ -28,6 +30,8 @@ pub(crate) mod row;
 pub(crate) mod run;
 pub(crate) mod scalar;
 pub(crate) mod selector;
+pub(crate) mod series;
+pub(crate) mod shared;
 pub(crate) mod smoothed;
 pub(crate) mod sort;
 pub(crate) mod state;
@@ -37,18 +41,22 @@ pub(crate) mod windows;
 
 pub(crate) use names::is_metadata_label;
 pub(crate) use row::{Bits, Cell, Row};
+use shared::SharedSlot;
 pub(crate) use state::State;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use model::{Interrupt, Queryable};
 
 use crate::ast::{Ast, Expr, NodeId};
 use crate::engine::{EngineOptions, QueryError};
-use crate::plan::Plan;
+use crate::plan::{Class, Plan};
 
 /// The times at which something is evaluated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Steps {
     pub(crate) start_ms: i64,
     /// At least 1.
@@ -114,6 +122,8 @@ pub(crate) struct Query<'q> {
     pub(crate) start_ms: i64,
     pub(crate) end_ms: i64,
     pub(crate) step_ms: i64,
+    /// The parts that occur more than once, by the steps that they are evaluated at.
+    pub(crate) shared: RefCell<HashMap<(Class, Steps), SharedSlot>>,
 }
 
 /// Yields rows; see the module for the contract.
@@ -158,6 +168,25 @@ fn build_counted<'q>(
     state: &mut State,
 ) -> Result<Rows<'q>, QueryError> {
     let id = query.unwrapped(id);
+    let Some((class, uses)) = query.plan.class(id).filter(|_| !state.is_dry()) else {
+        return build_alone(query, id, steps, state);
+    };
+    // Where all operators are to be seen, those that will not be asked are built too.
+    let built = match state.trace {
+        Some(_) => Some(build_alone(query, id, steps, state)?),
+        None => None,
+    };
+    let slot = Rc::clone(query.shared.borrow_mut().entry((class, steps)).or_default());
+    Ok(Box::new(shared::Shared::new(query, (id, steps), (slot, uses), built)))
+}
+
+/// The operator of `id`, whatever else is like it.
+pub(crate) fn build_alone<'q>(
+    query: &'q Query<'q>,
+    id: NodeId,
+    steps: Steps,
+    state: &mut State,
+) -> Result<Rows<'q>, QueryError> {
     let rows = build_node(query, id, steps, state)?;
     Ok(match &mut state.trace {
         None => rows,
@@ -174,7 +203,9 @@ fn build_node<'q>(
     match query.ast.expr(id) {
         Expr::Vector(_) => selector::build(query, id, steps, selector::Emit::Value, state),
         Expr::Call { function, args } => call::build(query, id, function, args, steps, state),
-        Expr::Aggregate(aggregate) => aggregate::build(query, aggregate, steps, state),
+        Expr::Aggregate(aggregate) => {
+            aggregate::build(query, aggregate, query.ast.pos(id), steps, state)
+        }
         Expr::Binary(_) => binary::build(query, id, steps, state),
         Expr::Unary { negative, expr } => {
             element::build_unary(query, *expr, *negative, steps, state)

@@ -66,13 +66,7 @@ impl Explained {
 
     /// What the selectors together are estimated to read at most.
     pub fn estimate(&self) -> Estimate {
-        self.nodes.iter().filter_map(|node| node.estimate).fold(Estimate::default(), |sum, e| {
-            Estimate {
-                num_series: sum.num_series + e.num_series,
-                num_samples: sum.num_samples + e.num_samples,
-                chunk_bytes: sum.chunk_bytes + e.chunk_bytes,
-            }
-        })
+        self.nodes.iter().filter_map(|node| node.estimate).fold(Estimate::default(), Estimate::plus)
     }
 }
 

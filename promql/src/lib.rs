@@ -21,6 +21,7 @@ pub mod elementary;
 pub mod engine;
 mod error;
 mod eval;
+pub mod executor;
 pub mod explain;
 pub mod functions;
 pub mod histogram;

@@ -2,17 +2,27 @@
 //! parts whose value is the same at every step. Pure, and a loop over the nodes, because children
 //! come before their parents.
 
+mod common;
+
+pub(crate) use common::Class;
+
+use hashbrown::HashMap;
+
 use crate::ast::{
     AggregateOp, Ast, At, BinaryOp, DurationExpr, DurationExprKind, DurationOp, DurationSpec, Expr,
     NodeId, ValueType,
 };
 use crate::engine::{EngineOptions, QueryError};
 use crate::eval::Steps;
+use crate::functions::dispatch;
 
 /// The facts of every node of one [`Ast`] under one range of steps.
 #[derive(Debug)]
 pub(crate) struct Plan {
     nodes: Vec<NodePlan>,
+    classes: HashMap<NodeId, Class>,
+    /// How often each class occurs.
+    uses: Vec<u32>,
 }
 
 /// The facts of one node.
@@ -34,6 +44,8 @@ pub(crate) struct NodePlan {
     /// Of what is computed here only counts and sums of histograms are used (Prometheus
     /// `detectHistogramStatsDecoding`).
     pub(crate) counts_only: bool,
+    /// The aggregation whose grouping is all that is seen of the labels here.
+    pub(crate) labels_for: Option<NodeId>,
     /// The call or aggregation directly above, parentheses aside.
     above: Option<NodeId>,
 }
@@ -89,7 +101,8 @@ impl Plan {
             default_step_ms: options.default_subquery_step_ms,
             type_and_unit: options.type_and_unit_labels,
         };
-        let mut plan = Self { nodes: Vec::with_capacity(ast.len()) };
+        let nodes = Vec::with_capacity(ast.len());
+        let mut plan = Self { nodes, classes: HashMap::new(), uses: Vec::new() };
         for (_, node) in ast.iter() {
             let facts = plan.node_facts(&node.expr, &frame)?;
             plan.nodes.push(facts);
@@ -98,6 +111,7 @@ impl Plan {
         for (id, node) in ast.iter().rev() {
             plan.tell_children(id, &node.expr);
         }
+        (plan.classes, plan.uses) = common::classes(ast, &plan.nodes);
         Ok(plan)
     }
 
@@ -112,8 +126,10 @@ impl Plan {
             Expr::Subquery(_) => false,
             _ => self.node(id).counts_only,
         };
+        let labels_for = self.labels_for_children(id, expr);
         for child in expr.children() {
-            self.nodes[child.0 as usize].counts_only = counts_only;
+            let child = &mut self.nodes[child.0 as usize];
+            (child.counts_only, child.labels_for) = (counts_only, labels_for);
         }
         let mut tell = |child: NodeId, above| self.nodes[child.0 as usize].above = above;
         match expr {
@@ -124,9 +140,36 @@ impl Plan {
         }
     }
 
+    /// What is seen of the labels of the children of node `id`: nothing but its grouping by an
+    /// aggregation that folds, and by what takes the name off rows and changes their values alone.
+    /// That must not have to tell rows apart which differ in nothing but the name.
+    fn labels_for_children(&self, id: NodeId, expr: &Expr) -> Option<NodeId> {
+        let facts = self.node(id);
+        match expr {
+            Expr::Aggregate(a) if !a.op.keeps_series() && a.op != AggregateOp::CountValues => {
+                Some(id)
+            }
+            Expr::Paren(_) | Expr::Matrix { .. } => facts.labels_for,
+            Expr::Unary { .. } if facts.one_name => facts.labels_for,
+            Expr::Call { function, .. } if facts.one_name => {
+                let name = function.name;
+                let plain = dispatch::range_kernel(name).is_some()
+                    || dispatch::element_kernel(name).is_some();
+                facts.labels_for.filter(|_| plain)
+            }
+            _ => None,
+        }
+    }
+
     /// The call or aggregation directly above node `id`, parentheses aside.
     pub(crate) fn above(&self, id: NodeId) -> Option<NodeId> {
         self.node(id).above
+    }
+
+    /// What node `id` is, where it occurs more than once, and how often.
+    pub(crate) fn class(&self, id: NodeId) -> Option<(Class, u32)> {
+        let class = *self.classes.get(&id)?;
+        Some((class, self.uses[class.0 as usize]))
     }
 
     /// The facts of node `id`.
@@ -144,6 +187,7 @@ impl Plan {
             range_ms: 0,
             step_ms: 0,
             counts_only: false,
+            labels_for: None,
             above: None,
         };
         match expr {
@@ -242,9 +286,8 @@ impl Frame {
             DurationSpec::Expr(expr) => expr,
         };
         let seconds = self.seconds(expr)?;
-        let fail = |what: &str| {
-            QueryError::execution(format!("{}:{}: {what}", expr.pos.start, expr.pos.end))
-        };
+        let fail =
+            |what: &str| QueryError::Parse(format!("{}:{}: {what}", expr.pos.start, expr.pos.end));
         if seconds.is_nan() || seconds.is_infinite() {
             return Err(fail("duration is NaN or infinite"));
         }
@@ -274,7 +317,7 @@ impl Frame {
                 let (l, r) = (self.seconds(lhs)?, self.seconds(rhs)?);
                 let fail = |what: &str| {
                     let pos = expr.pos;
-                    Err(QueryError::execution(format!("{}:{}: {what}", pos.start, pos.end)))
+                    Err(QueryError::Parse(format!("{}:{}: {what}", pos.start, pos.end)))
                 };
                 match op {
                     DurationOp::Add => l + r,

@@ -18,7 +18,7 @@ mod pin;
 mod run;
 mod series;
 
-pub use run::{Case, load, run};
+pub use run::{Case, expressions, load, run};
 
 /// The script is not in the language.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

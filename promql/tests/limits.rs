@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use model::{Account, Accountant, Interrupt, Interrupted, Labels};
-use promql::engine::{Engine, EngineOptions, QueryContext, QueryError, Value};
+use model::{
+    Account, Accountant, Estimate, Interrupt, Interrupted, Labels, NamesRequest, Queryable,
+    ReadError, Selection, SeriesBuf, SeriesSet,
+};
+use promql::ParseOptions;
+use promql::engine::{Engine, EngineOptions, QueryContext, QueryError, Value, When};
 use promql::test_storage::TestStorage;
 
 /// `n` series `m{i="..."}` of 100 samples, 10 s apart.
@@ -113,7 +117,7 @@ fn bytes_are_charged_and_given_back() {
     assert!(matches!(run("m", &context), Err(QueryError::OverBudget(_))));
     drop(hog);
     for query in ["m", "m + m", "topk(3, m)", "m or m", "quantile(0.5, m)", "sort(m)"] {
-        run(query, &context).unwrap();
+        run(query, &context).expect(query);
     }
     assert_eq!(memory.used(), 0, "nothing is held after a query");
 }
@@ -183,5 +187,140 @@ fn times_at_the_ends_of_the_range_do_not_overflow() {
             let Value::Vector(got) = result.unwrap().value else { panic!("a vector") };
             assert!(got.is_empty(), "{query} at {t_ms}");
         }
+    }
+}
+
+/// A storage that tells its reader of each series that is read.
+struct Watched<F>(TestStorage, Arc<F>);
+
+struct WatchedSet<F>(Box<dyn SeriesSet>, Arc<F>);
+
+impl<F: Fn() + Send + Sync + 'static> Queryable for Watched<F> {
+    fn select(&self, selection: &Selection) -> Result<Box<dyn SeriesSet>, ReadError> {
+        Ok(Box::new(WatchedSet(self.0.select(selection)?, Arc::clone(&self.1))))
+    }
+    fn label_names(&self, request: &NamesRequest) -> Result<Vec<String>, ReadError> {
+        self.0.label_names(request)
+    }
+    fn label_values(&self, name: &str, request: &NamesRequest) -> Result<Vec<String>, ReadError> {
+        self.0.label_values(name, request)
+    }
+}
+
+impl<F: Fn() + Send + Sync> SeriesSet for WatchedSet<F> {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+    fn labels(&self, i: usize) -> Result<Labels, ReadError> {
+        self.0.labels(i)
+    }
+    fn read(&self, i: usize, buf: &mut SeriesBuf) -> Result<(), ReadError> {
+        (self.1)();
+        self.0.read(i, buf)
+    }
+    fn estimate(&self) -> Estimate {
+        self.0.estimate()
+    }
+}
+
+#[test]
+fn a_query_that_would_read_too_much_is_refused_before_it_reads() {
+    let options = EngineOptions { max_read_samples: 1000, ..EngineOptions::default() };
+    let engine = Engine::new(options);
+    let storage = Watched(storage(10), Arc::new(|| panic!("nothing may be read")));
+    let range = (0, 990_000, 10_000);
+    for (query, series) in [
+        ("m + m{i=\"1\"}", 11),
+        ("m{i=\"1\"} + m{i=\"2\"} + sum(m)", 12),
+        ("m{i=\"1\"} + m{i=\"2\"} + m{i=\"3\"} + m{i!=\"9\"}", 12),
+        ("sum(rate(m[1m])) + scalar(count(m))", 20),
+        ("max_over_time(m[5m:1m]) or m{i=\"3\"}", 11),
+    ] {
+        let got = engine.range(&storage, query, range, &QueryContext::default()).unwrap_err();
+        let estimate = Estimate { num_series: series, num_samples: series * 100, chunk_bytes: 0 };
+        assert_eq!(
+            got,
+            QueryError::TooCostly { estimate, limit: 1000, unit: "samples" },
+            "{query}"
+        );
+        let text = format!(
+            "query would read {series} series with {series}00 samples in 0 bytes by estimate, \
+             limit 1000 samples"
+        );
+        assert_eq!(got.to_string(), text);
+        // What it would cost can be asked for.
+        let ast = promql::parse(query, &ParseOptions::default()).unwrap();
+        let when = When::Range { start_ms: 0, end_ms: 990_000, step_ms: 10_000 };
+        let explained = engine.explain(&storage, &ast, when, &QueryContext::default()).unwrap();
+        assert_eq!(explained.estimate(), estimate, "{query}");
+    }
+    let enough = engine.range(&storage.0, "sum(rate(m[1m]))", range, &QueryContext::default());
+    assert_eq!(enough.unwrap().stats.samples_read, 1000, "the limit itself is allowed");
+}
+
+/// Fires as soon as three series have been read, as a deadline does while storage is slow.
+struct Third(Arc<AtomicU64>);
+
+impl Interrupt for Third {
+    fn check(&self) -> Result<(), Interrupted> {
+        if self.0.load(Ordering::Relaxed) < 3 { Ok(()) } else { Err(Interrupted::TimedOut) }
+    }
+}
+
+#[test]
+fn slow_storage_is_left_at_the_next_series() {
+    let reads = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&reads);
+    let storage = Watched(
+        storage(20),
+        Arc::new(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        }),
+    );
+    for query in ["sum(rate(m[1m]))", "m", "topk(2, m)", "absent_over_time(m[1m])"] {
+        reads.store(0, Ordering::Relaxed);
+        let interrupt = Arc::new(Third(Arc::clone(&reads)));
+        let context = QueryContext { interrupt, ..QueryContext::default() };
+        let got = Engine::default().range(&storage, query, (0, 990_000, 10_000), &context);
+        assert_eq!(got.unwrap_err(), QueryError::TimedOut, "{query}");
+        assert_eq!(reads.load(Ordering::Relaxed), 3, "{query}: no series after the deadline");
+    }
+}
+
+/// Counts its polls.
+#[derive(Default)]
+struct Polls(AtomicU64);
+
+impl Interrupt for Polls {
+    fn check(&self) -> Result<(), Interrupted> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_giant_series_is_polled_within() {
+    // A poll for at most this many samples of work: at 10 ns a sample that is a few milliseconds.
+    const SAMPLES_PER_POLL: u64 = 300_000;
+    const SAMPLES: i32 = 3_000_000;
+    let mut storage = TestStorage::new();
+    let labels = Labels::from_pairs([("__name__", "m")]).expect("one name");
+    for t in 0..SAMPLES {
+        storage.append(&labels, i64::from(t), f64::from(t % 1000)).expect("times increase");
+    }
+    let end_ms = i64::from(SAMPLES);
+    for (query, step_ms) in [
+        ("sum(rate(m[1m]))", 30_000),
+        ("rate(m[1h])", end_ms),
+        ("max_over_time(m[2m])", 60_000),
+        ("changes(m[1m])", 60_000),
+        ("quantile_over_time(0.5, m[10s])", 10_000),
+    ] {
+        let interrupt = Arc::new(Polls::default());
+        let context = QueryContext { interrupt: interrupt.clone(), ..QueryContext::default() };
+        let result = Engine::default().range(&storage, query, (0, end_ms, step_ms), &context);
+        let work = result.unwrap().stats.samples_read;
+        let polls = interrupt.0.load(Ordering::Relaxed);
+        assert!(polls >= work / SAMPLES_PER_POLL, "{query}: {polls} polls for {work} samples");
     }
 }

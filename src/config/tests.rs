@@ -171,3 +171,23 @@ fn the_size_of_retention_is_binary_whatever_its_unit_says() {
     }
     assert!(invoke(&["--retention-size=16EB"], &[]).is_err(), "more than 64 bits");
 }
+
+#[test]
+fn features_have_prometheus_names_and_others_are_remarked_on() {
+    let remarks = |names: &str| {
+        let flag = format!("--enable-feature={names}");
+        invoke(&[&flag], &[]).unwrap().enable_feature.remarks()
+    };
+    assert_eq!(remarks(""), [""; 0]);
+    assert_eq!(
+        remarks(
+            "promql-experimental-functions,promql-extended-range-selectors,\
+             promql-binop-fill-modifiers,promql-delayed-name-removal,promql-duration-expr,\
+             native-histograms,type-and-unit-labels,use-start-timestamps"
+        ),
+        [""; 0]
+    );
+    assert_eq!(remarks("exemplar-storage"), ["feature exemplar-storage has no effect here"]);
+    let unknown = remarks("promql-at-modifierz");
+    assert!(unknown[0].starts_with("unknown feature \"promql-at-modifierz\"; known are promql-"));
+}

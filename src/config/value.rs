@@ -190,14 +190,67 @@ impl Value for Addresses {
     }
 }
 
-/// Names of enabled features.
+/// Features that change something when they are enabled, by Prometheus's names.
+const FEATURES: [&str; 6] = [
+    "promql-experimental-functions",
+    "promql-extended-range-selectors",
+    "promql-binop-fill-modifiers",
+    "promql-delayed-name-removal",
+    "type-and-unit-labels",
+    "use-start-timestamps",
+];
+
+/// Features of Prometheus that are always on here.
+const ALWAYS_ON: [&str; 2] = ["promql-duration-expr", "native-histograms"];
+
+/// Features of Prometheus that mean nothing here, or not yet.
+const WITHOUT_EFFECT: [&str; 19] = [
+    "exemplar-storage",
+    "promql-per-step-stats",
+    "created-timestamp-zero-ingestion",
+    "st-storage",
+    "st-synthesis",
+    "metadata-wal-records",
+    "delayed-compaction",
+    "concurrent-rule-eval",
+    "memory-snapshot-on-shutdown",
+    "extra-scrape-metrics",
+    "old-ui",
+    "otlp-deltatocumulative",
+    "otlp-native-delta-ingestion",
+    "use-uncached-io",
+    "xor2-encoding",
+    "histograms-st-encoding",
+    "auto-reload-config",
+    "search-api",
+    "agent",
+];
+
+/// Names of enabled features. Any name is taken, as Prometheus does, and [`Features::remarks`] says
+/// which do nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Features(pub(crate) BTreeSet<String>);
 
 impl Features {
     /// Whether a feature is enabled.
     pub(crate) fn has(&self, name: &str) -> bool {
+        debug_assert!(FEATURES.contains(&name), "{name} is in the table");
         self.0.contains(name)
+    }
+
+    /// What an operator should know about the names that were given.
+    pub(crate) fn remarks(&self) -> Vec<String> {
+        let among = |list: &[&str], name: &String| list.contains(&name.as_str());
+        let remark = |name: &String| {
+            if among(&FEATURES, name) || among(&ALWAYS_ON, name) {
+                None
+            } else if among(&WITHOUT_EFFECT, name) {
+                Some(format!("feature {name} has no effect here"))
+            } else {
+                Some(format!("unknown feature {name:?}; known are {}", FEATURES.join(", ")))
+            }
+        };
+        self.0.iter().filter_map(remark).collect()
     }
 }
 

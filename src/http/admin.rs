@@ -34,16 +34,6 @@ fn lifecycle(cx: &Context) -> Result<(), Failure> {
     }
 }
 
-/// Why `/api/v1/admin/tsdb/*` does nothing.
-pub(super) fn admin_api(cx: &Context) -> Failure {
-    let text = if cx.config.enable_admin_api {
-        "deleting series, cleaning tombstones and snapshots are not supported by this release"
-    } else {
-        "admin APIs disabled"
-    };
-    Failure::Unavailable(text.to_owned())
-}
-
 /// `/` and `/graph`: where Prometheus has its pages.
 pub(super) fn home() -> Reply {
     let body = "<a href=\"/query\">Found</a>.\n\n";

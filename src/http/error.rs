@@ -25,6 +25,13 @@ pub(crate) enum Failure {
     BadData(String),
     /// The query cannot be evaluated.
     Execution(String),
+    /// The query is over one of its limits.
+    OverLimit {
+        /// The message.
+        message: String,
+        /// The limit, for the counter.
+        limit: &'static str,
+    },
     /// The query was canceled.
     Canceled(String),
     /// The query took too long.
@@ -105,7 +112,9 @@ impl Failure {
             | Self::RejectedLines { .. } => StatusCode::BAD_REQUEST,
             // The 1.x and 3 doors know no 422.
             Self::Unprocessable(_) if door != Door::InfluxV2 => StatusCode::BAD_REQUEST,
-            Self::Execution(_) | Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Execution(_) | Self::OverLimit { .. } | Self::Unprocessable(_) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Self::Canceled(_) => StatusCode::from_u16(499).expect("a valid status"),
             Self::Timeout(_) | Self::ReadOnly(_) | Self::NotReady { .. } | Self::Busy { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -124,7 +133,7 @@ impl Failure {
     /// Prometheus's `errorType`.
     fn error_type(&self) -> &'static str {
         match self {
-            Self::Execution(_) | Self::Unprocessable(_) => "execution",
+            Self::Execution(_) | Self::OverLimit { .. } | Self::Unprocessable(_) => "execution",
             Self::Canceled(_) => "canceled",
             Self::Timeout(_) | Self::Busy { .. } => "timeout",
             Self::Internal(_) => "internal",
@@ -153,7 +162,8 @@ impl Failure {
     /// The limit that refused the request, for the counter.
     pub(super) fn limit(&self) -> Option<&'static str> {
         match self {
-            Self::Busy { limit, .. } => Some(limit),
+            Self::Busy { limit, .. } | Self::OverLimit { limit, .. } => Some(limit),
+            Self::Timeout(_) => Some("time"),
             Self::UriTooLong { .. } => Some("uri"),
             Self::TooLarge(_) => Some("body"),
             Self::SlowBody => Some("body_rate"),
@@ -177,6 +187,7 @@ impl Failure {
             | Self::Forbidden(text)
             | Self::Rejected(text)
             | Self::Unprocessable(text)
+            | Self::OverLimit { message: text, .. }
             | Self::Busy { message: text, .. }
             | Self::RejectedLines { message: text, .. } => text.as_str(),
             Self::NotReady { .. } => "Service Unavailable",
@@ -196,7 +207,10 @@ impl Failure {
     /// The answer in the shape of `door`.
     pub(super) fn reply(&self, door: Door) -> Reply {
         let status = self.status(door);
-        let message = self.message();
+        let message = match (door, self) {
+            (Door::InfluxV2 | Door::InfluxV3, Self::UnknownPath) => "path not found".to_owned(),
+            _ => self.message(),
+        };
         let mut reply = match (door, self) {
             // Prometheus writes these two without a line end.
             (Door::Text, Self::Forbidden(_) | Self::MethodText { .. }) => {

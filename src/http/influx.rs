@@ -129,6 +129,9 @@ pub(super) fn ready(cx: &Context) -> Reply {
     json.raw("{\"status\":").string(if ready { "ready" } else { "starting" });
     json.raw(",\"started\":").string(&format_rfc3339(cx.app.started_ms));
     json.raw(",\"up\":").string(&format!("{}h{}m{}s", up / 3600, up / 60 % 60, up % 60));
+    if !ready {
+        json.raw(",\"replayed_rows\":").raw(&cx.app.replayed().to_string());
+    }
     json.raw("}\n");
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Reply::new(code, "application/json; charset=utf-8", json.into_bytes())

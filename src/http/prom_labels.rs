@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::{Interrupt, Labels, Matcher, NamesRequest, Queryable, ReadError, Selection, SeriesBuf};
+use model::{Interrupt, Labels, Matcher, NamesRequest, Queryable, ReadError, Selection};
 
 use super::Context;
 use super::error::Failure;
@@ -84,8 +84,9 @@ struct Names {
 }
 
 impl Names {
-    fn answer(&self, max_bytes: usize) -> Result<Vec<u8>, Failure> {
-        let warnings = if self.truncated { vec![TRUNCATED.to_owned()] } else { Vec::new() };
+    /// With what storage has to say in `warnings`.
+    fn answer(&self, mut warnings: Vec<String>, max_bytes: usize) -> Result<Vec<u8>, Failure> {
+        warnings.extend(self.truncated.then(|| TRUNCATED.to_owned()));
         bounded(
             success_with(&warnings, |json| {
                 json.strings(&self.names);
@@ -101,7 +102,7 @@ pub(super) fn bounded(body: Vec<u8>, max_bytes: usize) -> Result<Vec<u8>, Failur
             "answer is {} bytes, limit {max_bytes}: narrow it by match[], time or limit",
             body.len()
         );
-        return Err(Failure::Execution(text));
+        return Err(Failure::OverLimit { message: text, limit: "response_bytes" });
     }
     Ok(body)
 }
@@ -122,7 +123,7 @@ pub(super) async fn labels(cx: &Context, params: Params) -> Result<Reply, Failur
         let lists =
             request.selectors().into_iter().map(|m| data.label_names(&request.names(m, interrupt)));
         let lists = lists.collect::<Result<Vec<_>, _>>().map_err(failure)?;
-        request.union(lists).answer(max_bytes)
+        request.union(lists).answer(data.warnings(request.mint, request.maxt), max_bytes)
     })
     .await
 }
@@ -144,7 +145,7 @@ pub(super) async fn label_values(
             .into_iter()
             .map(|m| data.label_values(&name, &request.names(m, interrupt)));
         let lists = lists.collect::<Result<Vec<_>, _>>().map_err(failure)?;
-        request.union(lists).answer(max_bytes)
+        request.union(lists).answer(data.warnings(request.mint, request.maxt), max_bytes)
     })
     .await
 }
@@ -163,16 +164,16 @@ pub(super) async fn series(cx: &Context, params: Params) -> Result<Reply, Failur
         });
         let sets = sets.collect::<Result<Vec<_>, _>>().map_err(failure)?;
         let mut warnings: Vec<String> = sets.iter().flat_map(|set| set.warnings()).collect();
+        let mut seen = BTreeSet::new();
+        warnings.retain(|text| seen.insert(text.clone()));
         let mut found: Vec<Labels> = Vec::new();
         for set in &sets {
-            let mut buf = SeriesBuf::new();
             for i in 0..set.len() {
                 if i % 1024 == 0 {
                     interrupt.check().map_err(|e| failure(e.into()))?;
                 }
-                // The index tells which series exist, only their samples whether it was in range.
-                set.read(i, &mut buf).map_err(failure)?;
-                if !buf.times().is_empty() || !buf.histograms().is_empty() {
+                // The index tells which series exist, their chunks whether they have samples in range.
+                if set.has_samples(i).map_err(failure)? {
                     found.push(set.labels(i).map_err(failure)?);
                 }
             }

@@ -3,10 +3,12 @@
 mod render;
 mod request;
 
-use model::Queryable;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
 use promql::ParseOptions;
 use promql::ast::{Ast, Expr};
-use promql::engine::{Engine, EngineOptions, QueryContext, QueryError, QueryResult};
+use promql::engine::{Engine, EngineOptions, QueryContext, QueryError, When};
 
 use super::Context;
 use super::error::Failure;
@@ -18,7 +20,7 @@ use crate::blocking::Deadline;
 use crate::config::Config;
 use render::Notes;
 use render::Rendering;
-use request::{Options, Range};
+use request::{Explain, Options, Range};
 pub(super) use request::{invalid, time_or};
 
 /// `/api/v1/query`.
@@ -27,10 +29,7 @@ pub(super) async fn instant(cx: &Context, params: Params) -> Result<Reply, Failu
     let t_ms = request::time_or(&params, "time", now_ms())?;
     let options = Options::parse(&params, limit)?;
     let query = params.get("query").to_owned();
-    evaluate(cx, query, options, move |engine, data, query, context| {
-        engine.instant(data, query, t_ms, context)
-    })
-    .await
+    evaluate(cx, query, options, When::Instant { t_ms }).await
 }
 
 /// `/api/v1/query_range`.
@@ -39,24 +38,19 @@ pub(super) async fn range(cx: &Context, params: Params) -> Result<Reply, Failure
     let Range { start_ms, end_ms, step_ms } = Range::parse(&params)?;
     let options = Options::parse(&params, limit)?;
     let query = params.get("query").to_owned();
-    evaluate(cx, query, options, move |engine, data, query, context| {
-        engine.range(data, query, (start_ms, end_ms, step_ms), context)
-    })
-    .await
+    evaluate(cx, query, options, When::Range { start_ms, end_ms, step_ms }).await
 }
 
 fn limit(params: &Params) -> Result<usize, Failure> {
     super::params::parse_limit(params.get("limit")).map_err(|why| request::invalid("limit", &why))
 }
 
-type Run = Result<QueryResult, QueryError>;
-
 /// Runs a query in the query pool and writes its answer there.
 async fn evaluate(
     cx: &Context,
     query: String,
     options: Options,
-    run: impl FnOnce(&Engine, &dyn Queryable, &str, &QueryContext) -> Run + Send + 'static,
+    when: When,
 ) -> Result<Reply, Failure> {
     cx.admit_query()?;
     let db = cx.database()?;
@@ -68,13 +62,31 @@ async fn evaluate(
         memory: cx.app.memory.clone(),
         max_bytes: cx.config.query_max_bytes.0,
         lookback_ms: options.lookback_ms,
+        executor: Arc::clone(&cx.app.query_threads) as _,
     };
     let (engine, max_bytes) = (engine(&cx.config), cx.config.query_max_response_bytes.as_usize());
     let pool = &cx.app.queries;
     let permit = pool.enter(query.len() as u64).await?;
     let queued = began.elapsed();
     let call = pool.run(permit, move || {
-        let mut result = run(&engine, db.as_ref(), &query, &context).map_err(failure)?;
+        let ast = parse_query(&query, &engine.options.parse)?;
+        let data = db.as_ref();
+        if options.explain == Some(Explain::Plan) {
+            let explained = engine.explain(data, &ast, when, &context).map_err(failure)?;
+            return Ok(render::plan(&explained));
+        }
+        let (mut result, explained) = match (options.explain, when) {
+            (Some(_), _) => engine
+                .analyze(data, &ast, when, &context, nanoseconds)
+                .map(|(result, explained)| (result, Some(explained))),
+            (None, When::Instant { t_ms }) => {
+                engine.instant_ast(data, &ast, t_ms, &context).map(|result| (result, None))
+            }
+            (None, When::Range { start_ms, end_ms, step_ms }) => engine
+                .range_ast(data, &ast, (start_ms, end_ms, step_ms), &context)
+                .map(|result| (result, None)),
+        }
+        .map_err(failure)?;
         let evaluated = began.elapsed();
         let mut notes = Notes::of(&query, &result);
         if render::truncate(&mut result.value, options.limit) {
@@ -84,11 +96,21 @@ async fn evaluate(
             notes.warn(&text);
         }
         let stats = options.stats.is_some().then_some(render::Timings { queued, evaluated });
-        let rendering = Rendering { max_bytes, stats };
+        let rendering = Rendering { max_bytes, stats, explained };
         rendering.answer(&result, &notes)
     });
     let body = deadline.over(call).await??;
     Ok(Reply::json(body))
+}
+
+fn parse_query(text: &str, options: &ParseOptions) -> Result<Ast, Failure> {
+    promql::parse(text, options).map_err(|e| failure(QueryError::Parse(e.to_string())))
+}
+
+/// Nanoseconds since the first call.
+fn nanoseconds() -> u64 {
+    static BEGIN: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(BEGIN.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn engine(config: &Config) -> Engine {
@@ -97,9 +119,12 @@ fn engine(config: &Config) -> Engine {
         lookback_ms: config.lookback_delta.as_i64(),
         max_samples: config.query_max_samples,
         max_series: config.query_max_series,
+        max_read_samples: config.query_max_read_samples,
+        max_read_bytes: config.query_max_read_bytes.0,
         default_subquery_step_ms: config.evaluation_interval.as_i64(),
         delayed_name_removal: on("promql-delayed-name-removal"),
         type_and_unit_labels: on("type-and-unit-labels"),
+        start_timestamps: on("use-start-timestamps"),
         parse: parse_options(config),
         ..EngineOptions::default()
     })
@@ -124,9 +149,12 @@ fn failure(e: QueryError) -> Failure {
     let text = e.to_string();
     match e {
         QueryError::Parse(_) => request::invalid("query", &text),
-        QueryError::Execution(_) | QueryError::TooManySamples | QueryError::TooManyBytes { .. } => {
-            Failure::Execution(text)
+        QueryError::Execution(_) => Failure::Execution(text),
+        QueryError::TooManySamples => Failure::OverLimit { message: text, limit: "query_samples" },
+        QueryError::TooManyBytes { .. } => {
+            Failure::OverLimit { message: text, limit: "query_bytes" }
         }
+        QueryError::TooCostly { .. } => Failure::OverLimit { message: text, limit: "query_read" },
         QueryError::OverBudget(_) => Failure::Busy { message: text, limit: "memory" },
         QueryError::Canceled => Failure::Canceled(text),
         QueryError::TimedOut => Failure::Timeout(text),

@@ -125,8 +125,8 @@ impl PostingsSource for Index {
 
     fn postings(&self, (name, id): Self::ValueId) -> Result<Postings<'_>, Infallible> {
         Ok(match &self.0[name].lists[id] {
-            PostingList::List(list) => Postings::List(Cow::Borrowed(list)),
             PostingList::Bitmap(bitmap) => Postings::Bitmap(Cow::Borrowed(bitmap)),
+            few => Postings::List(Cow::Borrowed(few.as_slice())),
         })
     }
 }

@@ -143,8 +143,13 @@ pub enum Refusal {
         limit: u64,
     },
     /// The memory budget leaves no room for new series.
-    #[error("memory budget leaves no room for new series")]
-    NoMemory,
+    #[error("over {percent} % of the memory limit of {limit} bytes in use, no new series")]
+    NoMemory {
+        /// The part of the limit that may be in use.
+        percent: u64,
+        /// The limit (setting `memory-limit`).
+        limit: u64,
+    },
     /// One request defines more bytes of labels than a log record takes; send it in parts.
     #[error("request defines over {limit} bytes of labels of new series")]
     TooManyNewLabels {

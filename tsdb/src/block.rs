@@ -20,6 +20,7 @@ use roaring::RoaringBitmap;
 use crate::chunk::histogram::BadLayout;
 use crate::fs::Fs;
 use crate::postings::{Postings, PostingsSource, VisitValue, resolve};
+use crate::query::coded::{Coded, Texts};
 
 mod cache;
 mod columns;
@@ -207,6 +208,21 @@ impl Block {
         self.series.labels(&self.index, &self.symbols, series)
     }
 
+    /// Calls `visit` with the coded labels of `series`, which ascend.
+    ///
+    /// # Errors
+    /// [`ReadError`], also of `visit`.
+    pub fn coded(
+        &self,
+        series: &[u32],
+        visit: &mut dyn FnMut(Coded<'_>) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        let texts = BlockTexts(self);
+        self.series.coded(&self.index, series, &mut |schema, names, values| {
+            visit(Coded { schema, names, values, texts: &texts })
+        })
+    }
+
     /// The series that pass all matchers, ascending and therefore in label order.
     ///
     /// # Errors
@@ -221,8 +237,16 @@ impl Block {
     /// # Errors
     /// [`BlockError`].
     pub fn verify(&self) -> Result<(), BlockError> {
-        self.chunks.verify()?;
-        self.index.verify()
+        self.verify_paced(&mut |_| true).map(drop)
+    }
+
+    /// As [`Block::verify`]; `pace` hears of every piece before it is read, and ends the work with
+    /// `false`. Returns whether everything was read.
+    ///
+    /// # Errors
+    /// [`BlockError`].
+    pub fn verify_paced(&self, pace: &mut dyn FnMut(u64) -> bool) -> Result<bool, BlockError> {
+        Ok(self.chunks.verify(pace)? && self.index.verify(pace)?)
     }
 
     /// Forgets everything decoded; it is read again when needed.
@@ -244,6 +268,15 @@ impl Block {
     /// Bytes on disk.
     pub fn disk_bytes(&self) -> u64 {
         self.chunks.seal().len + self.index.seal().len
+    }
+}
+
+/// The symbols of a block, which are few to each of its pages.
+struct BlockTexts<'a>(&'a Block);
+
+impl Texts for BlockTexts<'_> {
+    fn text(&self, symbol: u32, with: &mut dyn FnMut(&str)) -> Result<(), ReadError> {
+        Ok(self.0.symbols.with(&self.0.index, symbol, with)?)
     }
 }
 

@@ -1,9 +1,14 @@
 //! The database: open, append, query, and the step functions that the owner's threads call.
 
+mod clean;
 mod compaction;
+mod delete;
+mod floor;
 mod flush;
 mod open;
 mod queryable;
+mod scrub;
+mod snapshot;
 mod stats;
 mod steps;
 
@@ -12,10 +17,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwapOption;
 use hashbrown::HashMap;
 use model::{Account, MetricMetadata};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
+use crate::abort::{AbortOnPanic, Held};
 use crate::append::{
     AliasHasher, AppendBatch, AppendError, AppendPolicy, AppendReport, ResolveLabels,
 };
@@ -25,14 +32,17 @@ use crate::head::Head;
 use crate::lock::DirLock;
 use crate::manifest::{Edit, Manifest};
 use crate::options::DbOptions;
+use crate::tombstones::Tombstone;
 use crate::view::Views;
 use crate::wal::{Wal, WalError, WalMode};
 
 use compaction::Compaction;
 use stats::Counters;
 
-pub use compaction::Quarantined;
+pub use delete::{DeleteError, DeleteReport};
 pub use open::{OpenError, OpenReport};
+pub use scrub::Scrubbed;
+pub use snapshot::SNAPSHOTS;
 pub use stats::{CountBy, DbStats, DiskUse, HeadTop};
 pub use steps::StepError;
 
@@ -82,6 +92,10 @@ pub struct Db {
     /// One flush, checkpoint or change of the set of blocks at a time.
     maintenance: Mutex<Maintenance>,
     compaction: Compaction,
+    /// Why writes are refused for want of disk.
+    short_of_disk: ArcSwapOption<String>,
+    /// Deletions that are logged, and that blocks do not show yet.
+    unseen_deletions: Mutex<Vec<Arc<Tombstone>>>,
     counters: Counters,
     metadata: RwLock<HashMap<String, MetricMetadata>>,
     databases: RwLock<BTreeSet<String>>,
@@ -103,6 +117,10 @@ struct Maintenance {
     dropped_slots: Vec<u32>,
     /// The checkpoint that was found damaged: it goes to the quarantine, not away.
     damaged_checkpoint: Option<u64>,
+    /// Length of the last checkpoint.
+    checkpoint_bytes: u64,
+    /// The wall clock when late samples were first seen in memory, ms.
+    late_since_ms: Option<u64>,
     /// Whether chunks below the view's boundary may still be in the head.
     retired_chunks: bool,
 }
@@ -130,6 +148,7 @@ impl Db {
         if *closed {
             return Err(AppendError::Closed);
         }
+        self.check_disk()?;
         let bytes = batch.num_rows() as u64 * ROW_BYTES;
         let charge = self.options.memory.charge(Account::Wal, bytes)?;
         let reservation =
@@ -140,6 +159,9 @@ impl Db {
         // stripes are locked, for whoever lists names takes his time.
         self.note_names(batch);
         let judged = self.head.judge(batch, policy, resolve);
+        // The series know the rows as logged. A panic before they are applied would leave rows that are
+        // acknowledged when repeated and that no query sees.
+        let _abort = AbortOnPanic::new("rows were on their way from log to head");
         // A repeated row is acknowledged with the record that holds the row it repeats.
         let seq = if judged.record.is_empty() {
             drop(reservation);
@@ -155,6 +177,10 @@ impl Db {
         self.head.account();
         drop(charge);
         Ok(report)
+    }
+
+    fn maintenance(&self) -> Held<MutexGuard<'_, Maintenance>> {
+        Held::new(self.maintenance.lock())
     }
 
     /// An id that no other block has.

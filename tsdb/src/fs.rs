@@ -19,6 +19,9 @@ use ::std::io;
 use ::std::path::Path;
 use ::std::sync::Arc;
 
+/// Bytes that are copied at a time.
+const COPY_BYTES: u64 = 1 << 20;
+
 /// A file system.
 pub trait Fs: Send + Sync + Debug + 'static {
     /// Creates a file that must not exist, for writing at its end.
@@ -96,6 +99,31 @@ pub trait Fs: Send + Sync + Debug + 'static {
     /// # Errors
     /// What the system says.
     fn space(&self, path: &Path) -> io::Result<Space>;
+
+    /// Gives an immutable file a second name, as durable as names are; where that cannot be, such as
+    /// on another volume, the new name is a durable copy.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, or what the system says.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.copy(from, to)
+    }
+
+    /// Makes `to` a durable copy of the file `from`.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, or what the system says.
+    fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let file = self.open_scan(from)?;
+        let mut copy = self.create(to)?;
+        let mut at = 0;
+        while at < file.len() {
+            let n = (file.len() - at).min(COPY_BYTES);
+            copy.append(&file.bytes(at, n)?)?;
+            at += n;
+        }
+        copy.sync()
+    }
 
     /// The whole content of a file.
     ///

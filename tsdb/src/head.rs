@@ -6,10 +6,13 @@
 
 pub mod alias;
 pub mod append;
+pub mod delete;
+pub mod gc;
 pub mod index;
 pub mod label_codes;
 pub mod late;
 pub mod read;
+pub mod replay;
 pub mod restore;
 pub mod select;
 pub mod series;
@@ -17,7 +20,7 @@ pub mod stripes;
 pub mod symbols;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use model::{Account, Accountant, Charge, HistogramValue};
 use parking_lot::{Mutex, RwLock};
@@ -28,7 +31,6 @@ use crate::head::index::HeadIndex;
 use crate::head::late::{LateBuffer, LateValue};
 use crate::head::series::Series;
 use crate::head::stripes::{STRIPES, Stripes};
-use crate::wal::record::SeriesRef;
 
 /// What the head needs to know.
 #[derive(Debug, Clone)]
@@ -63,8 +65,10 @@ pub struct Head {
     next_ref: AtomicU64,
     /// Bytes of chunks and histograms.
     chunk_bytes: AtomicU64,
-    /// Bytes per series that are not chunks, times the series; kept by hand, not measured.
-    series_bytes: AtomicU64,
+    /// Bytes of series and index that are not chunks.
+    index_bytes: AtomicU64,
+    /// Whether new series were refused for want of memory when one was asked for last.
+    refuses_series: AtomicBool,
     mint: AtomicI64,
     /// What `mint` will be once the collection that runs has seen every series.
     next_mint: AtomicI64,
@@ -73,8 +77,13 @@ pub struct Head {
     charge: Mutex<Charge>,
 }
 
-/// Memory of a series besides its chunks: the struct, its labels, postings and aliases.
-const SERIES_BYTES: u64 = size_of::<Series>() as u64 + 250;
+/// Per cent of the memory budget in use at which new series are refused, and at which they are taken
+/// again (reliability contract, section 5).
+const SERIES_CLOSE_AT: u64 = 90;
+const SERIES_OPEN_AT: u64 = 85;
+
+/// Memory of a series besides its chunks and the index: the struct and one alias.
+const SERIES_BYTES: u64 = (size_of::<Series>() + alias::ENTRY_BYTES) as u64;
 
 impl Head {
     /// An empty head above `boundary`, whose next series is called `next_ref`.
@@ -89,7 +98,8 @@ impl Head {
             late: RwLock::new(LateState { active: Arc::default(), frozen: None }),
             next_ref: AtomicU64::new(next_ref.max(1)),
             chunk_bytes: AtomicU64::new(0),
-            series_bytes: AtomicU64::new(0),
+            index_bytes: AtomicU64::new(0),
+            refuses_series: AtomicBool::new(false),
             mint: AtomicI64::new(i64::MAX),
             next_mint: AtomicI64::new(i64::MAX),
             maxt: AtomicI64::new(i64::MIN),
@@ -146,7 +156,7 @@ impl Head {
     pub fn heap_bytes(&self) -> u64 {
         let late = self.late.read();
         self.chunk_bytes.load(Ordering::Relaxed)
-            + self.series_bytes.load(Ordering::Relaxed)
+            + self.index_bytes.load(Ordering::Relaxed)
             + late.active.heap_bytes()
             + late.frozen.as_ref().map_or(0, |(_, b)| b.heap_bytes())
     }
@@ -160,6 +170,29 @@ impl Head {
     pub fn account(&self) {
         let bytes = self.heap_bytes();
         self.charge.lock().set_always(bytes);
+    }
+
+    /// Notes what the index takes now; it is locked.
+    fn note_index(&self, index: &HeadIndex) {
+        let bytes = index.held_bytes() as u64 + index.num_taken() as u64 * SERIES_BYTES;
+        self.index_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether the budget has no room for new series. It has again only some points below where it
+    /// had none, so that the answer does not flap.
+    fn refuses_series(&self) -> bool {
+        let refused = self.refuses_series.load(Ordering::Relaxed);
+        let limit = if refused { SERIES_OPEN_AT } else { SERIES_CLOSE_AT };
+        let refuses = self.options.memory.used_percent() >= limit;
+        if refuses != refused {
+            self.refuses_series.store(refuses, Ordering::Relaxed);
+        }
+        refuses
+    }
+
+    /// Whether a new series was refused for want of memory, and none was taken since.
+    pub fn refused_series(&self) -> bool {
+        self.refuses_series.load(Ordering::Relaxed)
     }
 
     /// The index, to read.
@@ -202,6 +235,9 @@ impl Head {
                     }
                     grown += Self::apply_histogram(series, row.t_ms, row.value.clone());
                     (mint, maxt) = (mint.min(row.t_ms), maxt.max(row.t_ms));
+                }
+                for deletion in &pending.deletions {
+                    self.apply_deletion(&mut stripe, deletion);
                 }
                 let rows = pending.floats.len() + pending.histograms.len();
                 self.note_applied(grown, mint, maxt, rows as u64);
@@ -266,78 +302,6 @@ impl Head {
     pub fn drop_frozen_late(&self) {
         self.late.write().frozen = None;
     }
-
-    /// Frees what is below `boundary` (it is in a block that every reader sees) and the series that
-    /// have nothing left and were idle since `idle_before`. Returns the slots of the dropped series,
-    /// for [`Head::free_slots`] once no query can name them any more.
-    pub fn collect_garbage(&self, boundary: i64, idle_before: i64) -> Vec<u32> {
-        let late = self.late_buffers();
-        // From here on it takes in every row that is applied, and below what every series keeps.
-        self.next_mint.store(i64::MAX, Ordering::Relaxed);
-        let mut gone = hashbrown::HashSet::new();
-        let mut slots = Vec::new();
-        for number in 0..STRIPES {
-            let mut stripe = self.stripes.lock(number);
-            let waiting: hashbrown::HashSet<u32> = stripe
-                .pending
-                .iter()
-                .flat_map(|p| {
-                    p.floats.iter().map(|r| r.slot).chain(p.histograms.iter().map(|r| r.slot))
-                })
-                .collect();
-            let (mut freed, mut mint) = (0_i64, i64::MAX);
-            let mut dead = Vec::new();
-            for (slot, series) in stripe.iter_mut(number) {
-                let before = series.heap_bytes();
-                series.drop_below(boundary, self.options.seed);
-                freed += signed(before) - signed(series.heap_bytes());
-                // Asked series by series: a late row may have come a moment ago.
-                if series.has_late && !has_late_rows(series.id, &late) {
-                    series.has_late = false;
-                }
-                if series.is_empty() && series.logged_t < idle_before && !waiting.contains(&slot) {
-                    *series = Series::free(self.options.seed);
-                    dead.push(slot);
-                } else {
-                    mint = mint.min(series.first_t());
-                }
-            }
-            self.next_mint.fetch_min(mint, Ordering::Relaxed);
-            self.chunk_bytes.fetch_sub(freed.cast_unsigned(), Ordering::Relaxed);
-            if !dead.is_empty() {
-                // The stripe stays locked: a slot must not be taken again before its series left.
-                let mut index = self.index.write();
-                for slot in &dead {
-                    gone.insert(index.series(*slot));
-                    index.unlink(*slot);
-                }
-                slots.append(&mut dead);
-            }
-        }
-        if !gone.is_empty() {
-            self.aliases.retain(|known| !gone.contains(&known.series));
-            self.series_bytes.fetch_sub(gone.len() as u64 * SERIES_BYTES, Ordering::Relaxed);
-        }
-        {
-            // Rows are applied under a stripe lock: none comes between load and store.
-            let _guards = self.stripes.lock_all();
-            self.mint.store(self.next_mint.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
-        self.account();
-        slots
-    }
-
-    /// Frees slots that [`Head::collect_garbage`] returned.
-    pub fn free_slots(&self, slots: &[u32]) {
-        let mut index = self.index.write();
-        for slot in slots {
-            index.free(*slot);
-        }
-    }
-}
-
-fn has_late_rows(series: SeriesRef, buffers: &[Arc<LateBuffer>]) -> bool {
-    buffers.iter().any(|b| b.has(series))
 }
 
 fn signed(bytes: usize) -> i64 {

@@ -4,7 +4,9 @@
 //! that touches disk, and only through [`fs::Fs`], so that tests run it on a simulated disk that
 //! tears, loses and fills up.
 
+pub mod abort;
 pub mod append;
+pub mod backup;
 pub mod block;
 pub mod checkpoint;
 pub mod chunk;
@@ -17,8 +19,11 @@ pub mod lock;
 pub mod manifest;
 pub mod options;
 pub mod postings;
+pub mod quarantine;
 pub mod query;
 pub mod retention;
+pub mod tombstones;
+pub mod verify;
 pub mod view;
 pub mod wal;
 

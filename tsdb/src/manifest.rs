@@ -7,7 +7,7 @@
 //!
 #![doc = include_str!("../docs/format/manifest.md")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use crate::block::BlockId;
 use crate::encoding::varint::{Reader, put_i64, put_u64};
 use crate::encoding::{crc, crc_append};
 use crate::fs::{Fs, FsFile};
+use crate::tombstones::{Deletion, Tombstone};
 
 /// The name of the file.
 pub const FILE_NAME: &str = "MANIFEST";
@@ -81,6 +82,8 @@ pub struct State {
     pub max_series_ref: u64,
     /// The wall clock when the manifest was last written, ms.
     pub last_seen_ms: i64,
+    /// The tombstones that live blocks need, by sequence number.
+    pub tombstones: BTreeMap<u64, Arc<Tombstone>>,
 }
 
 impl Default for State {
@@ -92,6 +95,7 @@ impl Default for State {
             checkpoint: None,
             max_series_ref: 0,
             last_seen_ms: i64::MIN,
+            tombstones: BTreeMap::new(),
         }
     }
 }
@@ -113,6 +117,10 @@ pub struct Edit {
     pub max_series_ref: Option<u64>,
     /// Sets the last seen wall clock.
     pub last_seen_ms: Option<i64>,
+    /// Tombstones that blocks need from now on.
+    pub add_tombstones: Vec<Arc<Tombstone>>,
+    /// Sequence numbers of those that none needs any more.
+    pub remove_tombstones: Vec<u64>,
 }
 
 mod tag {
@@ -123,6 +131,8 @@ mod tag {
     pub(super) const CHECKPOINT: u8 = 5;
     pub(super) const MAX_SERIES_REF: u8 = 6;
     pub(super) const LAST_SEEN: u8 = 7;
+    pub(super) const ADD_TOMBSTONE: u8 = 8;
+    pub(super) const REMOVE_TOMBSTONE: u8 = 9;
 }
 
 impl Edit {
@@ -136,6 +146,8 @@ impl Edit {
             checkpoint: state.checkpoint,
             max_series_ref: Some(state.max_series_ref),
             last_seen_ms: Some(state.last_seen_ms),
+            add_tombstones: state.tombstones.values().cloned().collect(),
+            remove_tombstones: Vec::new(),
         }
     }
 
@@ -165,6 +177,15 @@ impl Edit {
         if let Some(v) = self.last_seen_ms {
             put(tag::LAST_SEEN, &|out| put_i64(out, v));
         }
+        for tombstone in &self.add_tombstones {
+            put(tag::ADD_TOMBSTONE, &|out| {
+                put_u64(out, tombstone.seq);
+                tombstone.what.encode(out);
+            });
+        }
+        for seq in &self.remove_tombstones {
+            put(tag::REMOVE_TOMBSTONE, &|out| put_u64(out, *seq));
+        }
     }
 
     fn decode(r: &mut Reader<'_>) -> Option<Self> {
@@ -182,6 +203,11 @@ impl Edit {
                 tag::CHECKPOINT => edit.checkpoint = Some(r.u64()?),
                 tag::MAX_SERIES_REF => edit.max_series_ref = Some(r.u64()?),
                 tag::LAST_SEEN => edit.last_seen_ms = Some(r.i64()?),
+                tag::ADD_TOMBSTONE => {
+                    let tombstone = Tombstone { seq: r.u64()?, what: Deletion::decode(r)? };
+                    edit.add_tombstones.push(Arc::new(tombstone));
+                }
+                tag::REMOVE_TOMBSTONE => edit.remove_tombstones.push(r.u64()?),
                 _ => return None,
             }
         }
@@ -200,6 +226,10 @@ impl State {
         }
         self.checkpoint = edit.checkpoint.or(self.checkpoint);
         self.last_seen_ms = edit.last_seen_ms.unwrap_or(self.last_seen_ms);
+        self.tombstones.extend(edit.add_tombstones.iter().map(|t| (t.seq, Arc::clone(t))));
+        for seq in &edit.remove_tombstones {
+            self.tombstones.remove(seq);
+        }
     }
 }
 
@@ -245,6 +275,31 @@ impl Manifest {
             manifest.rewrite(&state)?;
         }
         Ok(manifest)
+    }
+
+    /// Writes a manifest that says `state` to `dir`, which has none.
+    ///
+    /// # Errors
+    /// [`ManifestError::Io`].
+    pub fn create(fs: Arc<dyn Fs>, dir: &Path, state: &State) -> Result<(), ManifestError> {
+        let state_now = State::default();
+        let mut manifest =
+            Self { fs, dir: dir.to_owned(), file: None, state: state_now, num_records: 0 };
+        manifest.rewrite(state)
+    }
+
+    /// What the manifest in `dir` says, and whether every byte of it is as it was written; changes nothing.
+    ///
+    /// # Errors
+    /// [`ManifestError`].
+    pub fn inspect(fs: &dyn Fs, dir: &Path) -> Result<(State, bool), ManifestError> {
+        let path = dir.join(FILE_NAME);
+        let bytes = fs.read(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => ManifestError::Missing { path: path.clone() },
+            _ => ManifestError::Io { path: path.clone(), source },
+        })?;
+        let read = read(&path, &bytes)?;
+        Ok((read.state, read.is_whole && read.num_copies == 2 * read.num_records))
     }
 
     /// What it says.
@@ -324,6 +379,8 @@ fn record(number: u64, edit: &Edit) -> Vec<u8> {
 struct Read {
     state: State,
     num_records: u64,
+    /// Each record stands twice.
+    num_copies: u64,
     /// Whether every byte was a valid record.
     is_whole: bool,
 }
@@ -360,6 +417,7 @@ fn read(path: &Path, bytes: &[u8]) -> Result<Read, ManifestError> {
             }
             continue;
         };
+        read.num_copies += 1;
         let mut r = Reader::new(payload);
         match r.u64() {
             Some(number) if number == read.num_records + 1 => {

@@ -7,7 +7,7 @@ use model::Accountant;
 
 use crate::wal::WalMode;
 
-/// The wall clock, which the owner brings; only names and log lines depend on it.
+/// The wall clock, which the owner brings. Names and pauses depend on it, never what is stored.
 pub trait Clock: Send + Sync + Debug {
     /// Milliseconds since the Unix epoch.
     fn now_ms(&self) -> u64;
@@ -39,7 +39,13 @@ pub struct DbOptions {
     pub max_head_bytes: u64,
     /// The late buffer is flushed when it holds this many bytes.
     pub max_late_bytes: u64,
-    /// A checkpoint is written when the log is longer than this.
+    /// The late buffer is flushed when it has held something for this long, ms.
+    pub max_late_age_ms: u64,
+    /// A checkpoint is written when the log behind the last one is longer than this and than that
+    /// checkpoint: recovery reads both, and as much goes to checkpoints as to the log once the head
+    /// has its size.
+    pub checkpoint_wal_bytes: u64,
+    /// A checkpoint is written when the log is longer than this, whatever a checkpoint takes.
     pub max_wal_bytes: u64,
     /// Compaction makes no block longer than this, ms.
     pub max_compacted_range_ms: i64,
@@ -65,6 +71,8 @@ impl Default for DbOptions {
             max_series: 5_000_000,
             max_head_bytes: 1 << 30,
             max_late_bytes: 64 << 20,
+            checkpoint_wal_bytes: 32 << 20,
+            max_late_age_ms: 60 * 60 * 1000,
             max_wal_bytes: 256 << 20,
             max_compacted_range_ms: 120 * DEFAULT_BLOCK_RANGE_MS,
             max_block_bytes: 8 << 30,

@@ -5,7 +5,9 @@ use std::sync::{Arc, Weak};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use crate::block::Block;
+use crate::block::{Block, BlockId};
+use crate::quarantine::Quarantined;
+use crate::tombstones::{Mask, Masks, Tombstone};
 
 /// The published state. A query holds it while it runs.
 #[derive(Debug)]
@@ -14,6 +16,48 @@ pub struct View {
     pub boundary: i64,
     /// The live blocks.
     pub blocks: Vec<Arc<Block>>,
+    /// Blocks that should be among them.
+    pub missing: Arc<[Quarantined]>,
+    /// The tombstones that mask anything in them, ascending.
+    pub tombstones: Vec<Arc<Tombstone>>,
+    /// What they mask.
+    pub masks: Masks,
+    /// Whether a live block could not be opened: it may need any tombstone when it is back.
+    pub keeps_tombstones: bool,
+}
+
+impl View {
+    /// This view with another boundary and other blocks; masks of blocks that are new are not looked
+    /// up, and those of blocks that are gone go.
+    #[must_use]
+    pub fn with(&self, boundary: i64, blocks: Vec<Arc<Block>>) -> Self {
+        let mut masks = self.masks.clone();
+        masks.retain(|id, _| blocks.iter().any(|b| b.id() == *id));
+        Self {
+            boundary,
+            blocks,
+            missing: Arc::clone(&self.missing),
+            tombstones: self.tombstones.clone(),
+            masks,
+            keeps_tombstones: self.keeps_tombstones,
+        }
+    }
+
+    /// What is deleted from a block.
+    pub fn mask(&self, block: BlockId) -> Option<&Arc<Mask>> {
+        self.masks.get(&block)
+    }
+
+    /// Forgets tombstones that mask nothing.
+    pub fn drop_idle_tombstones(&mut self) {
+        let Self { tombstones, masks, .. } = self;
+        if self.keeps_tombstones {
+            return;
+        }
+        tombstones.retain(|t| {
+            masks.values().any(|m| m.entries().iter().any(|e| e.tombstone.seq == t.seq))
+        });
+    }
 }
 
 /// The current view, and the old ones that somebody may still read.

@@ -16,6 +16,7 @@ pub mod record;
 mod reader;
 mod repair;
 mod segment;
+pub mod verify;
 mod writer;
 
 use std::collections::VecDeque;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::abort::AbortOnPanic;
 use crate::fs::Fs;
 use reader::Cursor;
 use record::Record;
@@ -138,7 +140,7 @@ impl WalOptions {
         let random = RandomState::new().hash_one(0_u8).to_le_bytes();
         Self {
             dir: data_dir.join("wal"),
-            quarantine: data_dir.join("quarantine"),
+            quarantine: data_dir.join(crate::quarantine::DIR),
             mode: WalMode::EveryWrite,
             segment_bytes: 128 << 20,
             max_pending_bytes: 64 << 20,
@@ -193,19 +195,6 @@ impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         self.wal.state.lock().reserved_bytes -= self.bytes;
         self.wal.changed.notify_all();
-    }
-}
-
-/// Aborts when dropped in a panic: the commit path has no state to continue from (reliability
-/// contract R17).
-struct AbortOnPanic;
-
-impl Drop for AbortOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            tracing::error!("panic while the log was being written; aborting");
-            std::process::abort();
-        }
     }
 }
 
@@ -489,7 +478,7 @@ impl Wal {
         state.queue_bytes = 0;
         state.writer_bytes = writer.pending_bytes();
         let result = MutexGuard::unlocked(state, || {
-            let _abort = AbortOnPanic;
+            let _abort = AbortOnPanic::new("the log was written");
             work(&mut writer)
         });
         // Where nothing is written the writer never learns how far the numbers got.

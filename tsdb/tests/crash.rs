@@ -10,10 +10,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use model::{Labels, Queryable, Selection, SeriesBuf};
+use model::{Interrupt, Labels, Matcher, NeverInterrupted, Queryable, Selection, SeriesBuf};
 use tsdb::append::{AppendBatch, AppendPolicy, DuplicatePolicy};
 use tsdb::fs::Fs;
 use tsdb::fs::sim::{CrashPolicy, SimFs};
+use tsdb::tombstones::Deletion;
 use tsdb::{Db, DbOptions};
 
 type Samples = BTreeMap<(u8, i64), u64>;
@@ -62,16 +63,20 @@ fn open(fs: &SimFs) -> Result<Db, String> {
 #[derive(Debug, Clone, Default)]
 struct Client {
     acked: Samples,
+    /// What there is if that batch or delete made it.
     unknown: Option<Samples>,
     value: u64,
     clock: i64,
     compactions: u64,
+    deletes: u64,
 }
 
 impl Client {
     /// One step of the workload; `Err` once the disk is dead.
     fn step(&mut self, db: &Db, rng: &mut Rng) -> Result<(), String> {
-        match rng.below(27) {
+        match rng.below(31) {
+            27..=29 => self.delete(db, rng),
+            30 => db.clean_tombstones().map(drop).map_err(|e| e.to_string()),
             0 => db.flush_all().map(drop).map_err(|e| e.to_string()),
             1 => db.flush_step().map(drop).map_err(|e| e.to_string()),
             2 | 3 => db.checkpoint_step().map(drop).map_err(|e| e.to_string()),
@@ -116,7 +121,33 @@ impl Client {
                 Ok(())
             }
             Err(e) => {
-                self.unknown = Some(rows);
+                let mut after = self.acked.clone();
+                after.extend(rows);
+                self.unknown = Some(after);
+                Err(e.to_string())
+            }
+        }
+    }
+
+    /// A metric, of some last hours or of all times.
+    fn delete(&mut self, db: &Db, rng: &mut Rng) -> Result<(), String> {
+        let metric = u8::try_from(rng.below(4)).unwrap();
+        let back = i64::try_from(rng.below(40_000_000)).unwrap();
+        let mint = if rng.below(3) == 0 { i64::MIN } else { self.clock - back };
+        let maxt = if rng.below(2) == 0 { i64::MAX } else { self.clock - back / 3 };
+        let mut after = self.acked.clone();
+        after.retain(|(s, t), _| s % 4 != metric || *t < mint || maxt < *t);
+        let matchers = vec![Matcher::equal("__name__", &format!("m{metric}"))];
+        let what = Deletion { selectors: vec![matchers], mint, maxt };
+        match db.delete(&what, 1000, &(Arc::new(NeverInterrupted) as Arc<dyn Interrupt>)) {
+            Ok(report) => {
+                assert_eq!(report.samples, (self.acked.len() - after.len()) as u64);
+                self.deletes += u64::from(report.samples > 0);
+                self.acked = after;
+                Ok(())
+            }
+            Err(e) => {
+                self.unknown = Some(after);
                 Err(e.to_string())
             }
         }
@@ -143,9 +174,8 @@ fn judge(client: &Client, found: &Samples) -> Result<(), String> {
     if *found == client.acked {
         return Ok(());
     }
-    let mut with_unknown = client.acked.clone();
-    with_unknown.extend(client.unknown.clone().unwrap_or_default());
-    if *found == with_unknown {
+    let with_unknown = client.unknown.as_ref().unwrap_or(&client.acked);
+    if found == with_unknown {
         return Ok(());
     }
     let lost = client.acked.iter().filter(|(k, v)| found.get(k) != Some(v)).count();
@@ -186,7 +216,7 @@ fn cut(seed: u64, at: u64, policy: CrashPolicy, sabotage: impl Fn(&SimFs)) -> Re
     let found = read(&db)?;
     judge(&client, &found)?;
     // Again, from what was found: a recovery that only looks right shows when it is built on.
-    let mut next = Client { acked: found, ..client };
+    let mut next = Client { acked: found, unknown: None, ..client };
     let mut rng = Rng(at);
     for _ in 0..4 {
         next.step(&db, &mut rng)?;
@@ -198,8 +228,8 @@ fn cut(seed: u64, at: u64, policy: CrashPolicy, sabotage: impl Fn(&SimFs)) -> Re
 fn operations(seed: u64) -> u64 {
     let fs = SimFs::new(seed);
     let client = run(&fs, seed, 60);
-    println!("seed {seed}: {} compactions", client.compactions);
-    assert!(client.compactions > 0 && !fs.is_dead());
+    println!("seed {seed}: {} compactions, {} deletes", client.compactions, client.deletes);
+    assert!(client.compactions > 0 && client.deletes > 0 && !fs.is_dead());
     fs.ops()
 }
 

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::{
-    CounterResetHint, FloatHistogram, HistogramValue, IntHistogram, Labels, MatchOp, Matcher,
-    Queryable, Selection, SeriesBuf, Span,
+    CounterResetHint, FloatHistogram, HistogramValue, IntHistogram, Interrupt, Labels, MatchOp,
+    Matcher, NeverInterrupted, Queryable, Selection, SeriesBuf, Span,
 };
 use proptest::prelude::*;
 use tsdb::append::{AppendBatch, AppendPolicy, DuplicatePolicy, MAX_REFUSALS};
 use tsdb::fs::std::StdFs;
+use tsdb::tombstones::Deletion;
 use tsdb::{Db, DbOptions};
 
 /// A sample's value; floats by their bits.
@@ -79,6 +80,9 @@ enum Op {
     Crash,
     Close,
     Read(i64, i64),
+    /// Of the metric, on the host or on all.
+    Delete(u8, Option<u8>, i64, i64),
+    Clean,
 }
 
 fn float() -> impl Strategy<Value = u64> {
@@ -88,6 +92,26 @@ fn float() -> impl Strategy<Value = u64> {
         Just(model::STALE_NAN),
         Just((-0.0_f64).to_bits()),
     ]
+}
+
+/// Each of the buckets counts `each`.
+fn int_histogram(each: u32, spans: Vec<Span>) -> HistogramValue {
+    let buckets: u32 = spans.iter().map(|span| span.length).sum();
+    let mut deltas = vec![0; buckets as usize];
+    deltas[0] = i64::from(each);
+    HistogramValue::Int(Arc::new(IntHistogram {
+        hint: CounterResetHint::Unknown,
+        schema: 3,
+        zero_threshold: 0.25,
+        zero_count: 0,
+        count: u64::from(each * buckets),
+        sum: f64::from(each),
+        positive_spans: spans,
+        negative_spans: vec![],
+        positive_deltas: deltas,
+        negative_deltas: vec![],
+        custom_values: vec![],
+    }))
 }
 
 fn histogram() -> impl Strategy<Value = HistogramValue> {
@@ -109,21 +133,7 @@ fn histogram() -> impl Strategy<Value = HistogramValue> {
                 custom_values: vec![],
             }))
         } else {
-            let mut deltas = vec![0; buckets as usize];
-            deltas[0] = i64::from(each);
-            HistogramValue::Int(Arc::new(IntHistogram {
-                hint: CounterResetHint::Unknown,
-                schema: 3,
-                zero_threshold: 0.25,
-                zero_count: 0,
-                count: n * u64::from(buckets),
-                sum: f64::from(each),
-                positive_spans: spans,
-                negative_spans: vec![],
-                positive_deltas: deltas,
-                negative_deltas: vec![],
-                custom_values: vec![],
-            }))
+            int_histogram(each, spans)
         }
     })
 }
@@ -153,6 +163,15 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Crash),
         1 => Just(Op::Close),
         2 => (time(), 0..10 * HOUR).prop_map(|(t, d)| Op::Read(t, t + d)),
+        3 => (0..3_u8, proptest::option::of(0..3_u8), time(), 0..10 * HOUR, 0..6_u8).prop_map(
+            |(m, h, t, d, ends)| match ends {
+                0 => Op::Delete(m, h, i64::MIN, i64::MAX),
+                1 => Op::Delete(m, h, t, i64::MAX),
+                2 => Op::Delete(m, h, t, t),
+                _ => Op::Delete(m, h, t, t + d),
+            }
+        ),
+        1 => Just(Op::Clean),
     ]
 }
 
@@ -196,6 +215,33 @@ fn append(db: &Db, model: &mut Model, rows: &[(u8, i64, Value)], overwrite: bool
     }
 }
 
+fn delete(db: &Db, model: &mut Model, metric: u8, host: Option<u8>, mint: i64, maxt: i64) {
+    let (name, host) = (format!("m{metric}"), host.map(|h| format!("h{h}")));
+    let mut matchers = vec![Matcher::equal("__name__", &name)];
+    if let Some(host) = &host {
+        matchers.push(Matcher::new(MatchOp::Re, "host", &format!("{host}|{host}")).unwrap());
+    }
+    let what = Deletion { selectors: vec![matchers.clone(), matchers], mint, maxt };
+    let (mut series, mut samples) = (0, 0);
+    for (labels, found) in model {
+        if labels.metric_name() == name && host.as_ref().is_none_or(|h| labels.get("host") == h) {
+            let before = found.len();
+            found.retain(|t, _| *t < mint || maxt < *t);
+            series += u64::from(found.len() < before);
+            samples += (before - found.len()) as u64;
+        }
+    }
+    let report = db.count_deletable(&what, 9, &never()).unwrap();
+    assert_eq!((report.series, report.samples), (series, samples));
+    assert_eq!(db.delete(&what, 9, &never()).unwrap(), report);
+    let left = db.count_deletable(&what, 9, &never()).unwrap();
+    assert_eq!((left.series, left.samples), (0, 0));
+}
+
+fn never() -> Arc<dyn Interrupt> {
+    Arc::new(NeverInterrupted)
+}
+
 fn read(db: &Db, matchers: Vec<Matcher>, mint: i64, maxt: i64) -> Model {
     let set = db.select(&Selection::new(matchers, mint, maxt)).unwrap();
     let (mut out, mut buf) = (Model::new(), SeriesBuf::new());
@@ -204,6 +250,8 @@ fn read(db: &Db, matchers: Vec<Matcher>, mint: i64, maxt: i64) -> Model {
         let labels = set.labels(i).unwrap();
         assert!(last.as_ref() < Some(&labels), "sorted, each once");
         set.read(i, &mut buf).unwrap();
+        let is_empty = buf.times().is_empty() && buf.histograms().is_empty();
+        assert_eq!(set.has_samples(i).unwrap(), !is_empty, "{labels} in {mint}..={maxt}");
         assert!(buf.times().is_sorted() && buf.histograms().is_sorted_by_key(|(t, _)| *t));
         let floats = buf.times().iter().zip(buf.values());
         let mut samples: BTreeMap<i64, Value> =
@@ -264,6 +312,13 @@ proptest! {
                     drop(db);
                     db = open(dir.path());
                 }
+                Op::Delete(metric, host, mint, maxt) => {
+                    delete(&db, &mut model, metric, host, mint, maxt);
+                }
+                Op::Clean => {
+                    db.clean_tombstones().unwrap();
+                    prop_assert!(db.tombstones().is_empty());
+                }
                 Op::Read(mint, maxt) => {
                     prop_assert_eq!(read(&db, vec![], mint, maxt), clip(&model, |_| true, mint, maxt));
                     let host = Matcher::new(MatchOp::Ne, "host", "h1").unwrap();
@@ -276,5 +331,21 @@ proptest! {
             }
         }
         prop_assert_eq!(read(&db, vec![], i64::MIN, i64::MAX), clip(&model, |_| true, i64::MIN, i64::MAX));
+    }
+}
+
+/// The marker of a series of histograms is one itself, and so stands behind the floats of its record.
+#[test]
+fn a_float_behind_a_stale_marker_at_its_time_wins() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut db, mut model) = (open(dir.path()), Model::new());
+    let histogram = int_histogram(1, vec![Span { offset: 0, length: 2 }]);
+    append(&db, &mut model, &[(3, 0, Value::Histogram(histogram))], false);
+    let floats = [model::STALE_NAN, 7.0_f64.to_bits()];
+    append(&db, &mut model, &floats.map(|bits| (3, 0, Value::Float(bits))), true);
+    for _ in 0..2 {
+        assert_eq!(read(&db, vec![], i64::MIN, i64::MAX), model);
+        drop(db);
+        db = open(dir.path());
     }
 }

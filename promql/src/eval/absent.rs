@@ -64,13 +64,14 @@ impl Input<'_> {
             }
             Self::Range(vector) => {
                 let RangeVector { source, references, reach, .. } = vector;
+                let source = source.as_mut();
                 let (mut floats, mut histograms) = (Windows::default(), Windows::default());
                 while source.next(state)?.is_some() {
                     let s = source.series();
                     let anew = floats.update(
                         |i| s.times[i],
                         s.times.len(),
-                        s.generation,
+                        s.column.generation,
                         references,
                         *reach,
                     );

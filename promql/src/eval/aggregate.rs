@@ -20,7 +20,8 @@ pub(crate) struct Input<'q> {
     aggregate: &'q Aggregate,
     source: Rows<'q>,
     steps: usize,
-    /// The place of the aggregated expression, for annotations.
+    /// The place that annotations name: that of the aggregated expression, and for ranks that of the
+    /// aggregation, as in Prometheus.
     pos: Pos,
 }
 
@@ -28,6 +29,7 @@ pub(crate) struct Input<'q> {
 pub(crate) fn build<'q>(
     query: &'q Query<'q>,
     aggregate: &'q Aggregate,
+    place: Pos,
     steps: Steps,
     state: &mut State,
 ) -> Result<Rows<'q>, QueryError> {
@@ -39,19 +41,21 @@ pub(crate) fn build<'q>(
         }
         _ => None,
     };
-    assemble(query, aggregate, source, param, steps, state)
+    let pos = match aggregate.op {
+        AggregateOp::Topk | AggregateOp::Bottomk => place,
+        _ => query.ast.pos(aggregate.expr),
+    };
+    let input = Input { aggregate, source, steps: steps.count, pos };
+    assemble(query, input, param, state)
 }
 
 fn assemble<'q>(
     query: &'q Query<'q>,
-    aggregate: &'q Aggregate,
-    source: Rows<'q>,
+    input: Input<'q>,
     param: Option<Scalars>,
-    steps: Steps,
     state: &mut State,
 ) -> Result<Rows<'q>, QueryError> {
-    let pos = query.ast.pos(aggregate.expr);
-    let input = Input { aggregate, source, steps: steps.count, pos };
+    let aggregate = input.aggregate;
     let param_pos = aggregate.param.map(|id| query.ast.pos(id)).unwrap_or_default();
     let param = param.unwrap_or(Scalars::Const(f64::NAN));
     Ok(match aggregate.op {

@@ -142,13 +142,14 @@ fn build_range<'q>(
     kernel: dispatch::RangeKernel,
     state: &mut State,
 ) -> Result<Rows<'q>, QueryError> {
-    let (query, mut scalars, mut vector, mut pos) = (call.query, Vec::new(), None, Pos::default());
+    let (query, mut scalars, mut vector) = (call.query, Vec::new(), None);
+    // Annotations name the first argument, whichever the range vector is.
+    let pos = call.pos(0);
     let mut one_name = false;
     for (i, id) in call.args.iter().enumerate() {
         if query.plan.node(*id).ty == ValueType::Matrix {
             vector = Some(range::build(query, *id, call.steps, state)?);
             one_name = query.plan.node(*id).one_name;
-            pos = call.pos(i);
         } else {
             scalars.push(call.scalar(i, state)?);
         }

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use model::{Labels, LabelsBuilder, MatchOp, Matcher, NAME_LABEL};
 
 use super::call::Call;
-use super::selector::{self, Emit, InstantSelector};
+use super::selector::{self, Instant, InstantSelector};
 use super::state::Held;
 use super::{Bits, Cell, Operator, Query, References, Row, Rows, State};
 use crate::ast::{Expr, NodeId, VectorSelector};
@@ -71,7 +71,7 @@ pub(crate) fn build<'q>(call: &Call<'q>, state: &mut State) -> Result<Rows<'q>, 
         source,
         names,
         data,
-        unread: Some(InstantSelector::new(set, references, lookback_ms, Emit::InfoTime)),
+        unread: Some(Instant::of_info(set, references, lookback_ms)),
         by_identity: HashMap::new(),
         ready: VecDeque::new(),
         held: Held::default(),

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use model::{FloatHistogram, HistogramValue, Labels, SeriesBuf, SeriesSet, is_stale};
+use model::{FloatHistogram, HistogramValue, Labels, SeriesBuf, is_stale};
 
+use super::kept::Times;
+use super::series::Series;
 use super::state::Held;
 use super::windows::Reach;
-use super::{Query, References, State, Steps, selector, subquery};
+use super::{Query, References, State, Steps, selector, state, subquery};
 use crate::ast::{Expr, NodeId, VectorSelector};
 use crate::engine::QueryError;
 use crate::functions::rate::extended::Modifier;
@@ -22,8 +24,8 @@ pub(crate) struct SeriesView<'a> {
     pub(crate) values: &'a [f64],
     pub(crate) histograms: &'a [TimedHistogram],
     pub(crate) starts: Starts<'a>,
-    /// The same number means the same `times`; `None` that nothing is known.
-    pub(crate) generation: Option<u64>,
+    /// Which column `times` is.
+    pub(crate) column: Times,
 }
 
 /// Yields series one at a time.
@@ -37,12 +39,29 @@ pub(crate) trait RangeSource {
 
 /// A range vector: the series, and which part of them each step sees.
 pub(crate) struct RangeVector<'q> {
-    pub(crate) source: Box<dyn RangeSource + 'q>,
+    pub(crate) source: Source<'q>,
     pub(crate) references: References,
     pub(crate) range_ms: i64,
     /// What a window reads; more than the range where it is anchored or smoothed.
     pub(crate) reach: Reach,
     pub(crate) modifier: Option<Modifier>,
+}
+
+/// Where the series of a range vector come from.
+pub(crate) enum Source<'q> {
+    /// Storage: each series by itself.
+    Stored(Box<Stored>),
+    /// Another part of the query.
+    Evaluated(Box<dyn RangeSource + 'q>),
+}
+
+impl<'q> Source<'q> {
+    pub(crate) fn as_mut(&mut self) -> &mut (dyn RangeSource + 'q) {
+        match self {
+            Self::Stored(stored) => &mut **stored,
+            Self::Evaluated(source) => &mut **source,
+        }
+    }
 }
 
 /// The modifier of a selector.
@@ -67,7 +86,7 @@ pub(crate) fn build<'q>(
     let range_ms = facts.range_ms;
     let mut reach = Reach { before_ms: range_ms, after_ms: 0 };
     let mut kind = None;
-    let source: Box<dyn RangeSource + 'q> = match query.ast.expr(id) {
+    let source = match query.ast.expr(id) {
         Expr::Matrix { selector, .. } => {
             let Expr::Vector(inner) = query.ast.expr(*selector) else {
                 unreachable!("the parser puts a selector into a matrix")
@@ -81,64 +100,88 @@ pub(crate) fn build<'q>(
             }
             let span = reach.span(&references);
             let set = selector::select(query, *selector, inner, span, range_ms, state)?;
-            Box::new(Stored {
+            let mut stored = Stored::new(Series::of_selector(query, *selector, set));
+            stored.reading = Reading {
                 detect_resets: facts.counts_only,
                 with_starts: query.options.start_timestamps,
-                ..Stored::new(set)
-            })
+            };
+            Source::Stored(Box::new(stored))
         }
         Expr::Subquery(inner) => {
-            Box::new(subquery::build(query, inner, facts, &references, state)?)
+            let inner = subquery::build(query, inner, facts, &references, state)?;
+            Source::Evaluated(Box::new(inner))
         }
         _ => unreachable!("the type checker lets only range vectors through here"),
     };
     Ok(RangeVector { source, references, range_ms, reach, modifier: kind })
 }
 
-/// Series of storage. Without stale markers their floats are handed on where they lie.
-pub(crate) struct Stored {
-    set: Box<dyn SeriesSet>,
-    next: usize,
-    buf: SeriesBuf,
-    /// The floats without stale markers, where there were some.
-    clean: Option<(Vec<i64>, Vec<f64>)>,
-    histograms: Vec<TimedHistogram>,
+/// How series are read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Reading {
     /// See the instant selector.
-    detect_resets: bool,
+    pub(crate) detect_resets: bool,
     /// Whether the reader wants start times.
-    with_starts: bool,
+    pub(crate) with_starts: bool,
+}
+
+/// The samples of one series of storage. Without stale markers its floats are handed on where they
+/// lie.
+#[derive(Default)]
+pub(crate) struct Samples {
+    buf: SeriesBuf,
+    /// The floats without stale markers; where there are none, nothing.
+    clean: (Vec<i64>, Vec<f64>),
+    is_clean: bool,
+    histograms: Vec<TimedHistogram>,
     /// Start times without those of stale markers, where there were some and times are known.
     clean_starts: Vec<i64>,
     clean_histogram_starts: Vec<i64>,
     held: Held,
 }
 
-impl Stored {
-    pub(crate) fn new(set: Box<dyn SeriesSet>) -> Self {
-        Self {
-            set,
-            next: 0,
-            buf: SeriesBuf::new(),
-            clean: None,
-            histograms: Vec::new(),
-            detect_resets: false,
-            with_starts: false,
-            clean_starts: Vec::new(),
-            clean_histogram_starts: Vec::new(),
-            held: Held::default(),
+impl Samples {
+    /// Reads series `i`; whether it has samples. `beside` is what else to charge, in bytes.
+    pub(crate) fn read(
+        &mut self,
+        (series, i): (&Series, usize),
+        reading: Reading,
+        beside: usize,
+        state: &mut State,
+    ) -> Result<bool, QueryError> {
+        series.read(i, &mut self.buf)?;
+        let floats = self.buf.values().len() as u64;
+        let num_samples = floats + self.buf.histograms().len() as u64;
+        if num_samples == 0 {
+            return Ok(false);
         }
+        state.stats.samples_read += num_samples;
+        self.clean(reading, state)?;
+        let histograms: u64 =
+            self.histograms.iter().map(|(_, h)| super::row::histogram_samples(h)).sum();
+        let own = self.buf.heap_bytes() + (self.clean.0.capacity() + self.clean.1.capacity()) * 8;
+        let bytes = (own + beside) as u64 + histograms * 16;
+        state.hold_exactly(&mut self.held, floats + histograms, bytes)?;
+        Ok(!self.view(reading).times.is_empty() || !self.histograms.is_empty())
     }
 
-    fn clean(&mut self) {
-        // Without an early end, so that the compiler makes it vector code.
-        let stale = self.buf.values().iter().fold(false, |stale, v| stale | is_stale(*v));
-        self.clean = stale.then(|| {
+    fn clean(&mut self, reading: Reading, state: &mut State) -> Result<(), QueryError> {
+        let mut stale = false;
+        for part in state::parts(self.buf.values().len()) {
+            state.worked(part.len() as u64)?;
+            // Without an early end, so that the compiler makes it vector code.
+            stale |= self.buf.values()[part].iter().fold(false, |stale, v| stale | is_stale(*v));
+        }
+        self.is_clean = !stale;
+        self.clean.0.clear();
+        self.clean.1.clear();
+        if stale {
             let pairs = self.buf.times().iter().zip(self.buf.values());
-            pairs.filter(|(_, v)| !is_stale(**v)).map(|(t, v)| (*t, *v)).unzip()
-        });
+            self.clean.extend(pairs.filter(|(_, v)| !is_stale(**v)).map(|(t, v)| (*t, *v)));
+        }
         self.clean_starts.clear();
         self.clean_histogram_starts.clear();
-        if self.with_starts {
+        if reading.with_starts {
             self.clean_starts();
         }
         self.histograms.clear();
@@ -146,19 +189,18 @@ impl Stored {
             self.buf.histograms().iter().filter(|(_, h): &&(i64, HistogramValue)| !h.is_stale());
         for (t, h) in live {
             let mut h = h.to_float();
-            if self.detect_resets {
+            if reading.detect_resets {
                 h = selector::with_reset_hint(h, self.histograms.last().map(|(_, h)| &**h));
             }
             self.histograms.push((*t, h));
         }
+        Ok(())
     }
-}
 
-impl Stored {
     /// Start times of what is no stale marker, as far as they do not lie in the buffer already.
     fn clean_starts(&mut self) {
         let buf = &self.buf;
-        if self.clean.is_some() {
+        if !self.is_clean {
             let live = buf.starts().iter().zip(buf.values()).filter(|(_, v)| !is_stale(**v));
             self.clean_starts.extend(live.map(|(start, _)| *start));
         }
@@ -166,55 +208,75 @@ impl Stored {
         let live = live.filter(|(_, h)| !h.1.is_stale());
         self.clean_histogram_starts.extend(live.map(|(start, _)| *start));
     }
-}
 
-impl RangeSource for Stored {
-    fn next(&mut self, state: &mut State) -> Result<Option<(Labels, bool)>, QueryError> {
-        while self.next < self.set.len() {
-            let i = self.next;
-            self.next += 1;
-            state.poll()?;
-            self.set.read(i, &mut self.buf)?;
-            let num_samples = (self.buf.values().len() + self.buf.histograms().len()) as u64;
-            if num_samples == 0 {
-                continue;
-            }
-            state.stats.samples_read += num_samples;
-            self.clean();
-            let histograms: u64 =
-                self.histograms.iter().map(|(_, h)| super::row::histogram_samples(h)).sum();
-            let floats = self.buf.values().len() as u64;
-            let bytes = self.buf.heap_bytes() as u64 + histograms * 16;
-            state.hold_exactly(&mut self.held, floats + histograms, bytes)?;
-            if !self.series().times.is_empty() || !self.histograms.is_empty() {
-                return Ok(Some((self.set.labels(i)?, false)));
-            }
-        }
-        state.release(&mut self.held);
-        Ok(None)
-    }
-
-    fn series(&self) -> SeriesView<'_> {
+    /// What was read.
+    pub(crate) fn view(&self, reading: Reading) -> SeriesView<'_> {
         let histograms = &self.histograms;
         let starts = |floats| {
-            if self.with_starts {
+            if reading.with_starts {
                 Starts { floats, histograms: &self.clean_histogram_starts }
             } else {
                 Starts::default()
             }
         };
-        match &self.clean {
-            Some((times, values)) => {
-                let starts = starts(&self.clean_starts);
-                SeriesView { times, values, histograms, starts, generation: None }
-            }
-            None => SeriesView {
+        if self.is_clean {
+            SeriesView {
                 times: self.buf.times(),
                 values: self.buf.values(),
                 histograms,
                 starts: starts(self.buf.starts()),
-                generation: Some(self.buf.generation()),
-            },
+                column: Times::of(&self.buf),
+            }
+        } else {
+            SeriesView {
+                times: &self.clean.0,
+                values: &self.clean.1,
+                histograms,
+                starts: starts(&self.clean_starts),
+                column: Times::default(),
+            }
         }
+    }
+
+    /// Gives back what this holds of the budget.
+    pub(crate) fn release(&mut self, state: &mut State) {
+        state.release(&mut self.held);
+    }
+}
+
+/// The series of storage, one after the other.
+pub(crate) struct Stored {
+    pub(crate) series: Series,
+    pub(crate) reading: Reading,
+    next: usize,
+    samples: Samples,
+    held: Held,
+}
+
+impl Stored {
+    pub(crate) fn new(series: Series) -> Self {
+        let (samples, held) = (Samples::default(), Held::default());
+        Self { series, reading: Reading::default(), next: 0, samples, held }
+    }
+}
+
+impl RangeSource for Stored {
+    fn next(&mut self, state: &mut State) -> Result<Option<(Labels, bool)>, QueryError> {
+        self.series.prepare(&mut self.held, state)?;
+        while self.next < self.series.len() {
+            let i = self.next;
+            self.next += 1;
+            state.poll()?;
+            if self.samples.read((&self.series, i), self.reading, 0, state)? {
+                return Ok(Some((self.series.labels(i)?, false)));
+            }
+        }
+        self.samples.release(state);
+        state.release(&mut self.held);
+        Ok(None)
+    }
+
+    fn series(&self) -> SeriesView<'_> {
+        self.samples.view(self.reading)
     }
 }

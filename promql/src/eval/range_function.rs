@@ -3,23 +3,27 @@
 //! Three ways to the same bits: a whole row from what its column of times was found to need
 //! ([`RowPlan`]), a function over the floats of each window, and the kernel of the general case.
 
+use model::Labels;
+
+use super::kept::Kept;
 use super::merge::{Equal, Merge};
-use super::range::{RangeVector, SeriesView};
+use super::names::without_name;
+use super::per_series::{PerSeries, RowMaker};
+use super::range::{RangeSource, RangeVector, Reading, Samples, SeriesView, Source, Stored};
 use super::scalar::Scalars;
-use super::windows::Windows;
-use super::{Bits, Operator, Query, Row, Rows, State};
+use super::series::Series;
+use super::windows::{Reach, Windows};
+use super::{Bits, Operator, Query, References, Row, Rows, State, state};
 use crate::ast::Pos;
 use crate::engine::QueryError;
 use crate::functions::dispatch::RangeKernel;
-use crate::functions::rate::{Kind, RowPlan};
+use crate::functions::rate::{Kind, RowPlan, find_resets};
 use crate::functions::window::{Notes, Output, Window};
 use crate::functions::{notes, over_time};
 use crate::sum;
 
-/// A range function over its range vector.
-pub(crate) struct RangeFunction<'q> {
-    query: &'q Query<'q>,
-    vector: RangeVector<'q>,
+/// A range function, ready to be applied to series.
+struct Function {
     kernel: RangeKernel,
     fast: Fast,
     /// The function makes sense for counters alone: `rate` and `increase`.
@@ -27,34 +31,75 @@ pub(crate) struct RangeFunction<'q> {
     args: Vec<Scalars>,
     /// The place of the range vector, for annotations.
     pos: Pos,
-    floats: Windows,
-    histograms: Windows,
-    scratch: Scratch,
+    references: References,
+    range_ms: i64,
+    reach: Reach,
+    /// The reference time of each step.
+    ends_ms: Vec<i64>,
+    delayed_name_removal: bool,
+    type_and_unit_labels: bool,
 }
 
 /// What computes series without histograms.
+#[derive(Debug, Clone, Copy)]
 enum Fast {
     /// Nothing but the kernel.
     No,
     /// A function of the floats of one window, which is not empty.
     Slice(fn(&[f64]) -> f64),
-    /// Rates; the plan and the steps it answers hold for the current column of times.
-    Row(Kind, Option<(RowPlan, Bits)>),
+    /// Rates.
+    Row(Kind),
 }
 
+/// What one thread needs to apply it.
 #[derive(Default)]
-struct Scratch {
-    ends_ms: Vec<i64>,
+struct Work {
+    columns: Kept<Column>,
+    histograms: Windows,
     resets: Vec<u32>,
     args: Vec<f64>,
+    nameless: Nameless,
+}
+
+/// What is computed from a column of times alone.
+#[derive(Debug, Default)]
+struct Column {
+    windows: Windows,
+    plan: RowPlan,
+    /// The steps that the plan answers.
+    present: Bits,
+}
+
+/// Bytes of a [`Column`] a step.
+const COLUMN_BYTES: usize = 64;
+
+/// The last few label sets whose name was taken off: those of a group are shared.
+#[derive(Default)]
+struct Nameless(Vec<(Labels, Labels)>);
+
+impl Nameless {
+    const PLACES: usize = 64;
+
+    fn of(&mut self, labels: &Labels) -> Labels {
+        let at = labels.place() / 16 % Self::PLACES;
+        if self.0.is_empty() {
+            self.0.resize_with(Self::PLACES, Default::default);
+        }
+        let (named, nameless) = &mut self.0[at];
+        // The set is held here, so no other one can come to lie in its place.
+        if named.place() != labels.place() {
+            (*named, *nameless) = (labels.clone(), without_name(labels));
+        }
+        nameless.clone()
+    }
 }
 
 /// The fast way for function `name`.
 fn fast(name: &str) -> Fast {
     let slice: fn(&[f64]) -> f64 = match name {
-        "rate" => return Fast::Row(Kind::Rate, None),
-        "increase" => return Fast::Row(Kind::Increase, None),
-        "delta" => return Fast::Row(Kind::Delta, None),
+        "rate" => return Fast::Row(Kind::Rate),
+        "increase" => return Fast::Row(Kind::Increase),
+        "delta" => return Fast::Row(Kind::Delta),
         "sum_over_time" => sum::sum,
         "avg_over_time" => sum::mean,
         "min_over_time" => over_time::min,
@@ -80,99 +125,164 @@ pub(crate) fn build<'q>(
     args: Vec<Scalars>,
     (pos, one_name): (Pos, bool),
 ) -> Rows<'q> {
-    let steps = vector.references.steps.count;
-    let vector_is_plain = vector.modifier.is_none();
-    let ends_ms = (0..steps).map(|step| vector.references.at(step)).collect();
-    let function = Box::new(RangeFunction {
-        query,
-        vector,
+    let RangeVector { source, references, range_ms, reach, modifier } = vector;
+    let function = Function {
         kernel,
-        fast: if vector_is_plain { fast(name) } else { Fast::No },
+        fast: if modifier.is_none() { fast(name) } else { Fast::No },
         of_counter: matches!(name, "rate" | "increase"),
         args,
         pos,
-        floats: Windows::default(),
-        histograms: Windows::default(),
-        scratch: Scratch { ends_ms, ..Scratch::default() },
-    });
+        references,
+        range_ms,
+        reach,
+        ends_ms: (0..references.steps.count).map(|step| references.at(step)).collect(),
+        delayed_name_removal: query.options.delayed_name_removal,
+        type_and_unit_labels: query.options.type_and_unit_labels,
+    };
+    let rows: Rows<'q> = match source {
+        Source::Stored(stored) => {
+            let Stored { series, reading, .. } = *stored;
+            Box::new(PerSeries::new(OverStored { function, series, reading }))
+        }
+        Source::Evaluated(source) => {
+            Box::new(OverEvaluated { function, source, work: Work::default() })
+        }
+    };
     if kernel.keeps_name || one_name || query.options.delayed_name_removal {
-        function
+        rows
     } else {
-        Box::new(Merge::new(function, Equal::Refuse))
+        Box::new(Merge::new(rows, Equal::Refuse))
     }
 }
 
-impl RangeFunction<'_> {
-    /// Computes the current series into `row`.
-    fn compute(&mut self, row: &mut Row, state: &mut State) -> Result<(), QueryError> {
-        let series = self.vector.source.series();
-        let RangeVector { references, range_ms, reach, .. } = &self.vector;
+impl Function {
+    fn steps(&self) -> usize {
+        self.references.steps.count
+    }
+
+    /// Computes a series into `row`.
+    fn compute(
+        &self,
+        series: SeriesView<'_>,
+        work: &mut Work,
+        row: &mut Row,
+        state: &mut State,
+    ) -> Result<(), QueryError> {
         let times = series.times;
-        let anew =
-            self.floats.update(|i| times[i], times.len(), series.generation, references, *reach);
-        if anew && let Fast::Row(_, plan) = &mut self.fast {
-            // Also where this series is computed in another way: the next may have its times.
-            *plan = None;
+        let (column, is_new) = work.columns.of(series.column, self.steps() * COLUMN_BYTES);
+        if is_new {
+            let Column { windows, plan, present } = column;
+            windows.find(|i| times[i], times.len(), &self.references, self.reach);
+            if let Fast::Row(kind) = self.fast {
+                plan.make(kind, times, windows.bounds(), &self.ends_ms, self.range_ms);
+                present.reset(plan.len());
+                (0..plan.len()).filter(|step| plan.is_present(*step)).for_each(|s| present.set(s));
+            }
         }
         if !series.histograms.is_empty() {
             let h = series.histograms;
-            self.histograms.update(|i| h[i].0, h.len(), None, references, *reach);
-            state.stats.queryable_samples += self.histograms.seen();
+            work.histograms.find(|i| h[i].0, h.len(), &self.references, self.reach);
+            state.stats.queryable_samples += work.histograms.seen();
         }
-        state.stats.queryable_samples += self.floats.seen();
+        state.stats.queryable_samples += column.windows.seen();
         let resets_are_told = self.of_counter && !series.starts.is_empty();
-        if !series.histograms.is_empty() || resets_are_told {
-            return compute_each(
-                self.kernel,
-                &self.args,
-                (&self.floats, &self.histograms),
-                &self.vector,
-                &mut self.scratch.args,
-                self.pos,
-                row,
-                state,
-            );
-        }
-        match &mut self.fast {
+        let fast =
+            if series.histograms.is_empty() && !resets_are_told { self.fast } else { Fast::No };
+        match fast {
             Fast::No => {
-                return compute_each(
-                    self.kernel,
-                    &self.args,
-                    (&self.floats, &self.histograms),
-                    &self.vector,
-                    &mut self.scratch.args,
-                    self.pos,
-                    row,
-                    state,
-                );
+                let windows = (&column.windows, &work.histograms);
+                self.compute_each(series, windows, &mut work.args, row, state)?;
             }
-            Fast::Slice(f) => compute_slices(*f, &self.floats, series, row, state)?,
-            Fast::Row(kind, plan) => {
-                if plan.is_none() {
-                    let bounds = self.floats.bounds();
-                    let row_plan =
-                        RowPlan::new(*kind, times, bounds, &self.scratch.ends_ms, *range_ms);
-                    let mut present = Bits::empty(row_plan.len());
-                    for step in (0..row_plan.len()).filter(|step| row_plan.is_present(*step)) {
-                        present.set(step);
+            Fast::Slice(f) => compute_slices(f, &column.windows, series, row, state)?,
+            Fast::Row(_) => {
+                work.resets.clear();
+                if column.plan.is_of_counter() {
+                    for part in state::parts(series.values.len()) {
+                        state.worked(part.len() as u64)?;
+                        find_resets(series.values, part, &mut work.resets);
                     }
-                    *plan = Some((row_plan, present));
                 }
-                let (plan, present) = plan.as_ref().expect("made just now");
-                plan.run(series.values, &mut self.scratch.resets, &mut row.floats);
-                row.present.copy_from(present);
-                state.worked((series.values.len() + plan.len()) as u64)?;
+                column.plan.run(series.values, &work.resets, &mut row.floats);
+                row.present.copy_from(&column.present);
+                state.worked(column.plan.len() as u64)?;
             }
         }
         Ok(())
+    }
+
+    /// Computes each step by the kernel.
+    fn compute_each(
+        &self,
+        series: SeriesView<'_>,
+        (floats, histograms): (&Windows, &Windows),
+        numbers: &mut Vec<f64>,
+        row: &mut Row,
+        state: &mut State,
+    ) -> Result<(), QueryError> {
+        for step in 0..self.steps() {
+            let floats = floats.range(step);
+            let histograms = match series.histograms {
+                [] => 0..0,
+                _ => histograms.range(step),
+            };
+            if floats.is_empty() && histograms.is_empty() {
+                continue;
+            }
+            state.worked((floats.len() + histograms.len()) as u64)?;
+            let starts = series.starts.of(floats.clone(), histograms.clone());
+            let end_ms = self.references.at(step);
+            let window = Window {
+                times: &series.times[floats.clone()],
+                values: &series.values[floats],
+                histograms: &series.histograms[histograms],
+                starts,
+                start_ms: end_ms.saturating_sub(self.range_ms),
+                end_ms,
+                step_ms: self.references.steps.at(step),
+            };
+            numbers.clear();
+            numbers.extend(self.args.iter().map(|a| a.at(step)));
+            let metric_name = row.labels.metric_name();
+            let mut notes =
+                Notes { annotations: &mut state.annotations, metric_name, pos: self.pos };
+            match (self.kernel.eval)(&window, numbers, &mut notes).map_err(QueryError::Execution)? {
+                Output::Nothing => {}
+                Output::Float(v) => row.set_float(step, v),
+                Output::Histogram(h) => row.set_histogram(step, h),
+            }
+        }
+        Ok(())
+    }
+
+    /// The row of a series; `None` where it has no value.
+    fn row(
+        &self,
+        (labels, drop_name): (Labels, bool),
+        series: SeriesView<'_>,
+        (work, share_labels): (&mut Work, bool),
+        state: &mut State,
+    ) -> Result<Option<Row>, QueryError> {
+        let mut row = state.row(labels, drop_name, self.steps());
+        self.compute(series, work, &mut row, state)?;
+        if !row.any() {
+            state.recycle(row);
+            return Ok(None);
+        }
+        self.note_counter(&row, state);
+        match (self.kernel.keeps_name, self.delayed_name_removal) {
+            (true, _) => {}
+            (false, true) => row.drop_name = true,
+            (false, false) if share_labels => row.labels = work.nameless.of(&row.labels),
+            (false, false) => row.labels = without_name(&row.labels),
+        }
+        Ok(Some(row))
     }
 
     /// The info that `rate` and `increase` leave once per series.
     fn note_counter(&self, row: &Row, state: &mut State) {
         if self.of_counter
             && row.present.any()
-            && let Some(text) =
-                notes::maybe_not_a_counter(&row.labels, self.query.options.type_and_unit_labels)
+            && let Some(text) = notes::maybe_not_a_counter(&row.labels, self.type_and_unit_labels)
         {
             state.annotations.info(text, self.pos);
         }
@@ -195,66 +305,60 @@ fn compute_slices(
     Ok(())
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one operator, borrowed apart")]
-fn compute_each(
-    kernel: RangeKernel,
-    args: &[Scalars],
-    (floats, histograms): (&Windows, &Windows),
-    vector: &RangeVector<'_>,
-    numbers: &mut Vec<f64>,
-    pos: Pos,
-    row: &mut Row,
-    state: &mut State,
-) -> Result<(), QueryError> {
-    let series = vector.source.series();
-    for step in 0..vector.references.steps.count {
-        let floats = floats.range(step);
-        let histograms = match series.histograms {
-            [] => 0..0,
-            _ => histograms.range(step),
-        };
-        if floats.is_empty() && histograms.is_empty() {
-            continue;
-        }
-        state.worked((floats.len() + histograms.len()) as u64)?;
-        let starts = series.starts.of(floats.clone(), histograms.clone());
-        let end_ms = vector.references.at(step);
-        let window = Window {
-            times: &series.times[floats.clone()],
-            values: &series.values[floats],
-            histograms: &series.histograms[histograms],
-            starts,
-            start_ms: end_ms.saturating_sub(vector.range_ms),
-            end_ms,
-            step_ms: vector.references.steps.at(step),
-        };
-        numbers.clear();
-        numbers.extend(args.iter().map(|a| a.at(step)));
-        let metric_name = row.labels.metric_name();
-        let mut notes = Notes { annotations: &mut state.annotations, metric_name, pos };
-        match (kernel.eval)(&window, numbers, &mut notes).map_err(QueryError::Execution)? {
-            Output::Nothing => {}
-            Output::Float(v) => row.set_float(step, v),
-            Output::Histogram(h) => row.set_histogram(step, h),
-        }
-    }
-    Ok(())
+/// A function of series of storage.
+struct OverStored {
+    function: Function,
+    series: Series,
+    reading: Reading,
 }
 
-impl Operator for RangeFunction<'_> {
+/// What one thread needs to read series and apply the function.
+#[derive(Default)]
+struct Lane {
+    samples: Samples,
+    work: Work,
+}
+
+impl RowMaker for OverStored {
+    type Lane = Lane;
+
+    fn series(&self) -> &Series {
+        &self.series
+    }
+
+    fn steps(&self) -> usize {
+        self.function.steps()
+    }
+
+    fn row(&self, i: usize, lane: &mut Lane, state: &mut State) -> Result<Option<Row>, QueryError> {
+        let beside = lane.work.columns.len() * self.steps() * COLUMN_BYTES;
+        if !lane.samples.read((&self.series, i), self.reading, beside, state)? {
+            return Ok(None);
+        }
+        let labels = (self.series.labels(i)?, false);
+        let work = (&mut lane.work, self.series.share_labels());
+        self.function.row(labels, lane.samples.view(self.reading), work, state)
+    }
+
+    fn release(&self, lane: &mut Lane, state: &mut State) {
+        lane.samples.release(state);
+    }
+}
+
+/// A function of what another part of the query evaluated.
+struct OverEvaluated<'q> {
+    function: Function,
+    source: Box<dyn RangeSource + 'q>,
+    work: Work,
+}
+
+impl Operator for OverEvaluated<'_> {
     fn next(&mut self, state: &mut State) -> Result<Option<Row>, QueryError> {
-        while let Some((labels, drop_name)) = self.vector.source.next(state)? {
-            let steps = self.vector.references.steps.count;
-            let mut row = state.row(labels, drop_name, steps);
-            self.compute(&mut row, state)?;
-            if row.any() {
-                self.note_counter(&row, state);
-                if !self.kernel.keeps_name {
-                    self.query.drop_name(&mut row);
-                }
+        while let Some(labels) = self.source.next(state)? {
+            let work = (&mut self.work, false);
+            if let Some(row) = self.function.row(labels, self.source.series(), work, state)? {
                 return Ok(Some(row));
             }
-            state.recycle(row);
         }
         Ok(None)
     }

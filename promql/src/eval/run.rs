@@ -1,5 +1,6 @@
 //! From a parsed query to its value.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use model::{Labels, Queryable};
@@ -44,15 +45,21 @@ pub(crate) fn run(
         start_ms: steps.start_ms,
         end_ms,
         step_ms: if steps.start_ms == end_ms { 0 } else { step_ms },
+        shared: RefCell::default(),
     };
+    let root = query.unwrapped(ast.root());
+    let instant = matches!(when, When::Instant { .. });
+    if trace.is_none() && num_selectors(ast) > SELECTED_FIRST {
+        let mut dry = State::new(context, options)?;
+        dry.dry_out();
+        build_root(&query, root, (steps, instant), &mut dry)?;
+    }
     let mut state = State::new(context, options)?;
     // The rows in flight and the scalars are not charged one by one; this is what they need.
     let mut in_flight = Held::default();
     let scratch_bytes = (steps.count as u64).saturating_mul(IN_FLIGHT_BYTES_PER_STEP);
     state.hold(&mut in_flight, 0, scratch_bytes)?;
     state.poll()?;
-    let root = query.unwrapped(ast.root());
-    let instant = matches!(when, When::Instant { .. });
     state.trace = trace.take();
     let value = if state.is_dry() {
         build_root(&query, root, (steps, instant), &mut state)?
@@ -61,13 +68,23 @@ pub(crate) fn run(
     } else {
         range_value(&query, root, steps, &mut state)?
     };
+    let stats = state.stats();
     *trace = state.trace;
     Ok(QueryResult {
         value,
         annotations: state.annotations,
         storage_warnings: state.storage_warnings,
-        stats: state.stats,
+        stats,
     })
+}
+
+/// Up to so many selectors select before any of them reads, so that what they cost is known.
+const SELECTED_FIRST: usize = 2;
+
+/// How many selectors the query has, counted up to one more than matters.
+fn num_selectors(ast: &Ast) -> usize {
+    let selectors = ast.iter().filter(|(_, node)| matches!(node.expr, Expr::Vector(_)));
+    selectors.take(SELECTED_FIRST + 1).count()
 }
 
 /// A few rows of floats with their presence.
@@ -110,7 +127,7 @@ fn instant_value(
             _ => unreachable!("no operation gives a string"),
         },
         ValueType::Vector => {
-            let rows = all_rows(query, root, steps, state)?;
+            let (rows, _) = all_rows(query, root, steps, state)?;
             Value::Vector(rows.into_iter().filter_map(|row| vector_sample(row, t_ms)).collect())
         }
         ValueType::Matrix => Value::Matrix(raw_matrix(query, root, steps, state)?),
@@ -140,8 +157,14 @@ fn range_value(
             vec![MatrixSeries { labels: Labels::empty(), floats, histograms: Vec::new() }]
         }
         ValueType::Vector => {
-            let rows = all_rows(query, root, steps, state)?;
-            rows.into_iter().map(|row| matrix_series(row, steps)).collect()
+            let (rows, mut held) = all_rows(query, root, steps, state)?;
+            let mut series = Vec::with_capacity(rows.len());
+            for row in rows {
+                let (row_bytes, samples) = (row.heap_bytes(), row.present.count() as u64);
+                state.exchange(&mut held, row_bytes, samples * size_of::<(i64, f64)>() as u64)?;
+                series.push(matrix_series(row, steps));
+            }
+            series
         }
         ValueType::String | ValueType::Matrix => {
             return Err(QueryError::Parse(format!(
@@ -161,15 +184,16 @@ fn matrix_series(row: Row, steps: Steps) -> MatrixSeries {
     MatrixSeries { labels: row.labels, floats, histograms }
 }
 
-/// All rows of the vector expression `root`, their names dropped where they must be.
+/// All rows of the vector expression `root`, their names dropped where they must be, and what they
+/// hold of the budget.
 fn all_rows(
     query: &Query<'_>,
     root: NodeId,
     steps: Steps,
     state: &mut State,
-) -> Result<Vec<Row>, QueryError> {
+) -> Result<(Vec<Row>, Held), QueryError> {
     if steps.count == 0 {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Held::default()));
     }
     let mut held = Held::default();
     let mut out = Vec::new();
@@ -181,7 +205,7 @@ fn all_rows(
         }
         out.push(row);
     }
-    merge(out, Equal::Join)
+    Ok((merge(out, Equal::Join)?, held))
 }
 
 /// The samples of a range vector at their own times.
@@ -196,8 +220,8 @@ fn raw_matrix(
     let start_ms = end_ms.saturating_sub(vector.range_ms);
     let mut held = Held::default();
     let mut out = Vec::new();
-    while let Some((labels, drop_name)) = vector.source.next(state)? {
-        let series = vector.source.series();
+    while let Some((labels, drop_name)) = vector.source.as_mut().next(state)? {
+        let series = vector.source.as_mut().series();
         if let Some(modifier) = vector.modifier {
             let window = Window {
                 times: series.times,

@@ -7,8 +7,11 @@ use model::{
     UNKNOWN_START, is_stale,
 };
 
+use super::kept::{Kept, Times};
+use super::per_series::{PerSeries, RowMaker};
+use super::series::Series;
 use super::state::Held;
-use super::{Bits, Operator, Query, References, Row, Rows, State, Steps};
+use super::{Bits, Query, References, Row, Rows, State, Steps};
 use crate::ast::{Expr, NodeId, VectorSelector};
 use crate::engine::QueryError;
 use crate::histogram::compare::detect_reset;
@@ -29,23 +32,35 @@ pub(crate) enum Emit {
 /// No sample within the lookback.
 const NONE: u32 = u32::MAX;
 
-/// The selector with the lookups of the last time columns, which hold for every series that shares
-/// them.
-pub(crate) struct InstantSelector {
-    set: Box<dyn SeriesSet>,
-    next: usize,
-    buf: SeriesBuf,
+/// The selector: the operator is [`PerSeries`] over this.
+pub(crate) struct Instant {
+    series: Series,
     references: References,
     lookback_ms: i64,
     emit: Emit,
     /// Tell resets by comparing neighbours, as Prometheus does where only counts and sums are
     /// asked for.
     detect_resets: bool,
-    /// Index into the buffer for each step, valid for `generation`.
+}
+
+/// The operator of an instant selector.
+pub(crate) type InstantSelector = PerSeries<Instant>;
+
+/// What one thread needs.
+#[derive(Default)]
+pub(crate) struct Lane {
+    buf: SeriesBuf,
+    /// The lookups of columns of times, which hold for every series that shares them.
+    look_ups: Kept<LookUp>,
+    held: Held,
+}
+
+/// Where each step finds its sample in a column of times.
+#[derive(Debug, Default)]
+pub(crate) struct LookUp {
+    /// Index into the column, or [`NONE`].
     index: Vec<u32>,
     found: Bits,
-    generation: Option<u64>,
-    held: Held,
 }
 
 /// The operator of selector `id`.
@@ -68,9 +83,13 @@ pub(crate) fn build<'q>(
     let span =
         (references.first().saturating_sub(lookback_ms).saturating_add(1), references.last());
     let set = select(query, id, selector, span, 0, state)?;
-    let mut operator = InstantSelector::new(set, references, lookback_ms, emit);
-    operator.detect_resets = facts.counts_only;
-    Ok(Box::new(operator))
+    let series = match emit {
+        Emit::InfoTime => Series::whole(set),
+        Emit::Value | Emit::Time | Emit::Start => Series::of_selector(query, id, set),
+    };
+    let detect_resets = facts.counts_only;
+    let selector = Instant { series, references, lookback_ms, emit, detect_resets };
+    Ok(Box::new(PerSeries::new(selector)))
 }
 
 /// Asks storage for the series of `selector` with samples in `span`, both ends included.
@@ -96,7 +115,7 @@ pub(crate) fn select(
         interrupt: Arc::clone(&query.interrupt),
     };
     let set = query.queryable.select(&selection)?;
-    state.selected(set.len())?;
+    state.selected(&*set)?;
     state.storage_warnings.extend(set.warnings());
     Ok(match &mut state.trace {
         None => set,
@@ -126,41 +145,15 @@ impl Query<'_> {
     }
 }
 
-impl InstantSelector {
-    pub(crate) fn new(
-        set: Box<dyn SeriesSet>,
-        references: References,
-        lookback_ms: i64,
-        emit: Emit,
-    ) -> Self {
-        Self {
-            set,
-            next: 0,
-            buf: SeriesBuf::new(),
-            references,
-            lookback_ms,
-            emit,
-            detect_resets: false,
-            index: Vec::new(),
-            found: Bits::default(),
-            generation: None,
-            held: Held::default(),
-        }
-    }
-
-    /// Finds each step's sample among `times`: two pointers, and once per column.
-    fn look_up(&mut self) {
-        if self.generation == Some(self.buf.generation()) {
-            return;
-        }
-        self.generation = Some(self.buf.generation());
-        let steps = self.references.steps.count;
+impl LookUp {
+    /// Finds each step's sample among `times`: two pointers.
+    fn find(&mut self, references: &References, lookback_ms: i64, times: &[i64]) {
+        let steps = references.steps.count;
         self.index.clear();
         self.found.reset(steps);
-        let times = self.buf.times();
         let mut after = 0;
         for step in 0..steps {
-            let (t, oldest) = bounds(&self.references, step, self.lookback_ms);
+            let (t, oldest) = bounds(references, step, lookback_ms);
             after += times[after..].partition_point_near(|time| *time <= t);
             let hit = after > 0 && times[after - 1] > oldest;
             if hit {
@@ -169,14 +162,26 @@ impl InstantSelector {
             self.index.push(if hit { u32::try_from(after - 1).unwrap_or(NONE) } else { NONE });
         }
     }
+}
+
+impl Instant {
+    /// The selector of info series.
+    pub(crate) fn of_info(
+        set: Box<dyn SeriesSet>,
+        references: References,
+        lookback_ms: i64,
+    ) -> InstantSelector {
+        let (series, emit) = (Series::whole(set), Emit::InfoTime);
+        PerSeries::new(Self { series, references, lookback_ms, emit, detect_resets: false })
+    }
 
     /// The floats of the series, stale markers left out.
-    fn fill_floats(&self, row: &mut Row) {
-        let values = self.buf.values();
-        row.present.copy_from(&self.found);
+    fn fill_floats(&self, buf: &SeriesBuf, look_up: &LookUp, row: &mut Row) {
+        let values = buf.values();
+        row.present.copy_from(&look_up.found);
         let full = row.present.is_full();
         let mut stale = false;
-        for (out, i) in row.floats.iter_mut().zip(&self.index) {
+        for (out, i) in row.floats.iter_mut().zip(&look_up.index) {
             // A step without a sample reads any value; it is not marked as present.
             let v = if full || *i != NONE { values[*i as usize] } else { 0.0 };
             stale |= is_stale(v);
@@ -190,20 +195,25 @@ impl InstantSelector {
             }
         }
         if self.emit != Emit::Value {
-            for step in self.found.iter() {
-                let i = self.index[step] as usize;
+            for step in look_up.found.iter() {
+                let i = look_up.index[step] as usize;
                 row.floats[step] = seconds(match self.emit {
-                    Emit::Start => start_of(self.buf.starts(), i),
-                    _ => self.buf.times()[i],
+                    Emit::Start => start_of(buf.starts(), i),
+                    _ => buf.times()[i],
                 });
             }
         }
     }
 
     /// Puts histograms where they are the newest sample.
-    fn fill_histograms(&self, row: &mut Row) -> Result<(), QueryError> {
-        let histograms = self.buf.histograms();
-        let floats = self.buf.times();
+    fn fill_histograms(
+        &self,
+        buf: &SeriesBuf,
+        look_up: &LookUp,
+        row: &mut Row,
+    ) -> Result<(), QueryError> {
+        let histograms = buf.histograms();
+        let floats = buf.times();
         // A histogram is converted once for all the steps that see it.
         let mut converted: Option<(usize, Arc<FloatHistogram>)> = None;
         let mut after = 0;
@@ -215,7 +225,7 @@ impl InstantSelector {
             let Some((time, value)) = after.checked_sub(1).map(|at| &histograms[at]) else {
                 continue;
             };
-            let float_time = match self.index[step] {
+            let float_time = match look_up.index[step] {
                 NONE => i64::MIN,
                 i => floats[i as usize],
             };
@@ -233,7 +243,7 @@ impl InstantSelector {
                     continue;
                 }
                 Emit::Start => {
-                    let start_ms = start_of(self.buf.histogram_starts(), after - 1);
+                    let start_ms = start_of(buf.histogram_starts(), after - 1);
                     row.set_float(step, seconds(start_ms));
                     continue;
                 }
@@ -304,33 +314,49 @@ impl<T> PartitionPointNear<T> for [T] {
     }
 }
 
-impl Operator for InstantSelector {
-    fn next(&mut self, state: &mut State) -> Result<Option<Row>, QueryError> {
-        while self.next < self.set.len() {
-            let i = self.next;
-            self.next += 1;
-            state.poll()?;
-            self.set.read(i, &mut self.buf)?;
-            let num_samples = (self.buf.values().len() + self.buf.histograms().len()) as u64;
-            if num_samples == 0 {
-                continue;
-            }
-            state.stats.samples_read += num_samples;
-            state.hold_exactly(&mut self.held, num_samples, self.buf.heap_bytes() as u64)?;
-            self.look_up();
-            let labels = self.set.labels(i)?;
-            let mut row = state.row(labels, false, self.references.steps.count);
-            self.fill_floats(&mut row);
-            if !self.buf.histograms().is_empty() {
-                self.fill_histograms(&mut row)?;
-            }
-            if row.any() {
-                state.stats.queryable_samples += row.samples();
-                return Ok(Some(row));
-            }
-            state.recycle(row);
+/// Bytes of a look-up a step.
+const LOOK_UP_BYTES: usize = 5;
+
+impl RowMaker for Instant {
+    type Lane = Lane;
+
+    fn series(&self) -> &Series {
+        &self.series
+    }
+
+    fn steps(&self) -> usize {
+        self.references.steps.count
+    }
+
+    fn row(&self, i: usize, lane: &mut Lane, state: &mut State) -> Result<Option<Row>, QueryError> {
+        self.series.read(i, &mut lane.buf)?;
+        let buf = &lane.buf;
+        let num_samples = (buf.values().len() + buf.histograms().len()) as u64;
+        if num_samples == 0 {
+            return Ok(None);
         }
-        state.release(&mut self.held);
+        let (steps, bytes) = (self.steps(), self.steps() * LOOK_UP_BYTES);
+        state.stats.samples_read += num_samples;
+        let held = buf.heap_bytes() + lane.look_ups.len() * bytes;
+        state.hold_exactly(&mut lane.held, num_samples, held as u64)?;
+        let (look_up, is_new) = lane.look_ups.of(Times::of(buf), bytes);
+        if is_new {
+            look_up.find(&self.references, self.lookback_ms, buf.times());
+        }
+        let mut row = state.row(self.series.labels(i)?, false, steps);
+        self.fill_floats(buf, look_up, &mut row);
+        if !buf.histograms().is_empty() {
+            self.fill_histograms(buf, look_up, &mut row)?;
+        }
+        if row.any() {
+            state.stats.queryable_samples += row.samples();
+            return Ok(Some(row));
+        }
+        state.recycle(row);
         Ok(None)
+    }
+
+    fn release(&self, lane: &mut Lane, state: &mut State) {
+        state.release(&mut lane.held);
     }
 }

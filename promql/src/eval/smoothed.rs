@@ -5,6 +5,7 @@ use std::sync::Arc;
 use model::{CounterResetHint, FloatHistogram};
 
 use super::range::{RangeSource, SeriesView, Stored, TimedHistogram};
+use super::series::Series;
 use super::windows::{Reach, Windows};
 use super::{Operator, Query, References, Row, Rows, State, selector};
 use crate::ast::{NodeId, Pos, VectorSelector};
@@ -35,7 +36,7 @@ pub(crate) fn build<'q>(
     let span = reach.span(&references);
     let set = selector::select(query, id, selector, span, 0, state)?;
     Ok(Box::new(Smoothed {
-        source: Stored::new(set),
+        source: Stored::new(Series::whole(set)),
         references,
         reach,
         floats: Windows::default(),
@@ -47,9 +48,9 @@ pub(crate) fn build<'q>(
 impl Smoothed {
     /// Puts the value of each step into `row`.
     fn fill(&mut self, row: &mut Row, state: &mut State) {
-        let SeriesView { times, values, histograms, generation, .. } = self.source.series();
+        let SeriesView { times, values, histograms, column, .. } = self.source.series();
         let (references, reach) = (&self.references, self.reach);
-        self.floats.update(|i| times[i], times.len(), generation, references, reach);
+        self.floats.update(|i| times[i], times.len(), column.generation, references, reach);
         let h = histograms;
         self.histograms.update(|i| h[i].0, h.len(), None, references, reach);
         for step in 0..references.steps.count {

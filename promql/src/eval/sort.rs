@@ -34,13 +34,13 @@ pub(crate) fn build<'q>(
     state: &mut State,
 ) -> Result<Rows<'q>, QueryError> {
     let source = call.rows(0, state)?;
+    let by_label = name.starts_with("sort_by_label");
     if call.steps.count > 1 {
         state.annotations.warn(sort::INEFFECTIVE, call.query.ast.pos(id));
-        let by_label = name.starts_with("sort_by_label");
         return Ok(if by_label { source } else { Box::new(Floats(source)) });
     }
     let descending = name.ends_with("_desc");
-    let by = if name.starts_with("sort_by_label") {
+    let by = if by_label {
         By::Labels { names: (1..call.args.len()).map(|i| call.text(i)).collect(), descending }
     } else {
         By::Value { descending }
@@ -53,7 +53,7 @@ pub(crate) fn build<'q>(
     }))
 }
 
-/// The floats of all rows: what has none has no place in an order by value.
+/// What has a value to sort by: over a range nothing is sorted, but histograms are left out as ever.
 struct Floats<'q>(Rows<'q>);
 
 impl Operator for Floats<'_> {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use model::{CounterResetHint, FloatHistogram, Labels};
 
+use super::kept::Times;
 use super::range::{RangeSource, SeriesView, TimedHistogram};
+use super::state::Held;
 use super::{Query, References, Row, Rows, State, Steps};
 use crate::ast::{self, ValueType};
 use crate::engine::QueryError;
@@ -25,6 +27,8 @@ pub(crate) struct Subquery<'q> {
     histograms: Vec<TimedHistogram>,
     /// The row has a float at every step, so that it is used as it lies.
     dense: bool,
+    /// The row in the budget of the query.
+    held: Held,
 }
 
 /// The steps of a subquery: the multiples of its step in `(first - range, last]`.
@@ -63,6 +67,7 @@ pub(crate) fn build<'q>(
         values: Vec::new(),
         histograms: Vec::new(),
         dense: false,
+        held: Held::default(),
     })
 }
 
@@ -79,8 +84,12 @@ fn without_reset_hint(h: &Arc<FloatHistogram>) -> Arc<FloatHistogram> {
 impl RangeSource for Subquery<'_> {
     fn next(&mut self, state: &mut State) -> Result<Option<(Labels, bool)>, QueryError> {
         let Some(inner) = &mut self.inner else { return Ok(None) };
-        let Some(row) = inner.next(state)? else { return Ok(None) };
+        let Some(row) = inner.next(state)? else {
+            state.release(&mut self.held);
+            return Ok(None);
+        };
         state.poll()?;
+        state.hold_exactly(&mut self.held, row.samples(), row.heap_bytes())?;
         state.recycle(std::mem::replace(&mut self.row, row));
         let row = &self.row;
         self.histograms.clear();
@@ -108,12 +117,12 @@ impl RangeSource for Subquery<'_> {
                 values: &self.row.floats,
                 histograms: &[],
                 starts: Starts::default(),
-                generation: Some(0),
+                column: Times { slot: None, generation: Some(0) },
             }
         } else {
             let Self { times, values, histograms, .. } = self;
             let starts = Starts::default();
-            SeriesView { times, values, histograms, starts, generation: None }
+            SeriesView { times, values, histograms, starts, column: Times::default() }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use model::{Estimate, Labels, ReadError, SeriesBuf, SeriesSet};
+use model::{Estimate, LabelFilter, Labels, ReadError, SeriesBuf, SeriesGroups, SeriesSet};
 
 use super::{Operator, Row, Rows, State};
 use crate::ast::NodeId;
@@ -62,9 +62,7 @@ impl Trace {
         let node = self.at(id);
         let new = set.estimate();
         let sum = node.estimate.get_or_insert_default();
-        sum.num_series += new.num_series;
-        sum.num_samples += new.num_samples;
-        sum.chunk_bytes += new.chunk_bytes;
+        *sum = sum.plus(new);
         Box::new(CountedSet { set, reads: Arc::clone(&node.reads) })
     }
 }
@@ -125,6 +123,14 @@ impl SeriesSet for CountedSet {
 
     fn estimate(&self) -> Estimate {
         self.set.estimate()
+    }
+
+    fn rough_estimate(&self) -> Estimate {
+        self.set.rough_estimate()
+    }
+
+    fn groups(&self, filter: &LabelFilter) -> Result<SeriesGroups, ReadError> {
+        self.set.groups(filter)
     }
 
     fn warnings(&self) -> Vec<String> {

@@ -43,6 +43,18 @@ impl Windows {
             return false;
         }
         self.generation = generation;
+        self.find(times, len, references, reach);
+        true
+    }
+
+    /// Finds the windows of `reach` over `times`.
+    pub(crate) fn find(
+        &mut self,
+        times: impl Fn(usize) -> i64,
+        len: usize,
+        references: &References,
+        reach: Reach,
+    ) {
         self.bounds.clear();
         self.seen = 0;
         let (mut low, mut high) = (0, 0);
@@ -50,16 +62,11 @@ impl Windows {
             let reference = references.at(step);
             let end = reference.saturating_add(reach.after_ms);
             let start = reference.saturating_sub(reach.before_ms);
-            while high < len && times(high) <= end {
-                high += 1;
-            }
-            while low < high && times(low) <= start {
-                low += 1;
-            }
+            high = first_after(&times, high, len, end);
+            low = first_after(&times, low, high, start);
             self.seen += (high - low) as u64;
             self.bounds.push((index(low), index(high)));
         }
-        true
     }
 
     /// First index and one past the last index of each step.
@@ -79,6 +86,50 @@ impl Windows {
     }
 }
 
+/// The first of `from..len` whose time is after `t_ms`, or `len`; in the logarithm of its distance, so
+/// that one window over a giant series takes no time without a poll.
+fn first_after(times: &impl Fn(usize) -> i64, from: usize, len: usize, t_ms: i64) -> usize {
+    let (mut low, mut width) = (from, 1);
+    while low + width <= len && times(low + width - 1) <= t_ms {
+        low += width;
+        width *= 2;
+    }
+    let mut high = (low + width - 1).min(len);
+    while low < high {
+        let middle = usize::midpoint(low, high);
+        if times(middle) <= t_ms { low = middle + 1 } else { high = middle }
+    }
+    low
+}
+
 fn index(i: usize) -> u32 {
     u32::try_from(i).expect("a series has fewer samples than the sample limit, which is below 2^32")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::Steps;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Model: a look at every sample for every step.
+        #[test]
+        fn windows_hold_the_samples_between_their_bounds(
+            deltas in proptest::collection::vec(1..50_i64, 0..60),
+            (before_ms, after_ms, step_ms) in (0..200_i64, 0..50_i64, 1..90_i64),
+        ) {
+            let mut t = 0;
+            let times: Vec<i64> = deltas.iter().map(|d| { t += d; t }).collect();
+            let references = References::new(Steps::new(-10, 1000, step_ms), None, 7);
+            let mut windows = Windows::default();
+            windows.find(|i| times[i], times.len(), &references, Reach { before_ms, after_ms });
+            for step in 0..references.steps.count {
+                let at = references.at(step);
+                let inside = |t: &&i64| **t > at - before_ms && **t <= at + after_ms;
+                let want: Vec<i64> = times.iter().filter(inside).copied().collect();
+                prop_assert_eq!(&times[windows.range(step)], want.as_slice());
+            }
+        }
+    }
 }

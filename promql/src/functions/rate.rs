@@ -15,7 +15,7 @@ use super::notes;
 use super::window::{Notes, Output, Window};
 
 pub use pairs::{changes, idelta, irate, resets};
-pub use row::{Kind, RowPlan};
+pub use row::{Kind, RowPlan, find_resets};
 
 /// A duration in seconds as Go's `Duration.Seconds` gives it: whole seconds and the rest apart.
 pub fn seconds(ms: i64) -> f64 {

@@ -8,7 +8,7 @@ mod native;
 use proptest::{collection::vec, prelude::*};
 
 use super::dispatch::range_kernel;
-use super::rate::{Kind, RowPlan};
+use super::rate::{Kind, RowPlan, find_resets};
 use super::window::{Notes, Output, Starts, Window};
 use crate::annotations::Annotations;
 use crate::ast::Pos;
@@ -166,9 +166,17 @@ proptest! {
         for (kind, name) in
             [(Kind::Rate, "rate"), (Kind::Increase, "increase"), (Kind::Delta, "delta")]
         {
-            let plan = RowPlan::new(kind, &times, &windows, &ends, range_ms);
+            let mut plan = RowPlan::default();
+            plan.make(kind, &times, &windows, &ends, range_ms);
             let mut row = vec![0.0; ends.len()];
-            plan.run(&values, &mut Vec::new(), &mut row);
+            let mut resets = Vec::new();
+            if plan.is_of_counter() {
+                // In parts, as a long series is.
+                let middle = values.len() / 3;
+                find_resets(&values, 0..middle, &mut resets);
+                find_resets(&values, middle..values.len(), &mut resets);
+            }
+            plan.run(&values, &resets, &mut row);
             for (i, &(from, to)) in windows.iter().enumerate() {
                 let (from, to) = (from as usize, to as usize);
                 let window = Window {

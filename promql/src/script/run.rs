@@ -42,6 +42,15 @@ pub fn run(text: &str) -> Vec<Case> {
     command::parse(text).into_iter().filter_map(|command| runner.command(command)).collect()
 }
 
+/// The expressions that `text` evaluates to a value.
+pub fn expressions(text: &str) -> Vec<String> {
+    let expression = |command| match command {
+        Ok(Command::Eval(eval)) if eval.fail.is_none() => Some(eval.expr),
+        _ => None,
+    };
+    command::parse(text).into_iter().filter_map(expression).collect()
+}
+
 /// Appends the values of one line of series notation (`metric{label="x"} 1 2+3x4`) to `storage`,
 /// the first at `start_ms`, the others `gap_ms` apart.
 ///

@@ -1,9 +1,11 @@
 //! From a value to the JSON of the API.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use model::{FloatHistogram, Labels};
 use promql::engine::{MatrixSeries, QueryResult, SampleValue, Value, VectorSample};
+use promql::explain::{Counts, Explained};
 use promql::histogram::buckets;
 
 use crate::http::error::Failure;
@@ -27,8 +29,10 @@ impl Notes {
     /// What storage and the evaluation of `query` had to say.
     pub(super) fn of(query: &str, result: &QueryResult) -> Self {
         let (warnings, infos) = result.annotations.render(query);
-        let warnings = result.storage_warnings.iter().cloned().chain(warnings).collect();
-        Self { warnings, infos }
+        // Every selector of the query says the same about the same block.
+        let mut seen = BTreeSet::new();
+        let storage = result.storage_warnings.iter().filter(|text| seen.insert(*text)).cloned();
+        Self { warnings: storage.chain(warnings).collect(), infos }
     }
 
     /// Adds a warning of the API.
@@ -43,6 +47,8 @@ pub(super) struct Rendering {
     pub(super) max_bytes: usize,
     /// Statistics, where they are wanted.
     pub(super) stats: Option<Timings>,
+    /// What the operators did, where it is wanted.
+    pub(super) explained: Option<Explained>,
 }
 
 /// Drops series over `limit`, if there is one, and says whether there were any.
@@ -67,7 +73,7 @@ impl Rendering {
     /// The whole answer.
     ///
     /// # Errors
-    /// [`Failure::Execution`] where it would be too long.
+    /// [`Failure::OverLimit`] where it would be too long.
     pub(super) fn answer(&self, result: &QueryResult, notes: &Notes) -> Result<Vec<u8>, Failure> {
         let mut json = Json::with_capacity(1024);
         json.raw("{\"status\":\"success\",\"data\":{\"resultType\":");
@@ -92,6 +98,10 @@ impl Rendering {
         if let Some(timings) = self.stats {
             stats(&mut json, result, timings);
         }
+        if let Some(explained) = &self.explained {
+            json.raw(",\"explain\":");
+            explain(&mut json, explained);
+        }
         json.raw("}");
         for (name, texts) in [("warnings", &notes.warnings), ("infos", &notes.infos)] {
             if !texts.is_empty() {
@@ -115,15 +125,48 @@ impl Rendering {
             }
             write(json, item);
             if json.len() > self.max_bytes {
-                return Err(Failure::Execution(format!(
-                    "answer is over the limit of {} bytes (query-max-response-bytes)",
-                    self.max_bytes
-                )));
+                return Err(Failure::OverLimit {
+                    message: format!(
+                        "answer is over the limit of {} bytes (query-max-response-bytes)",
+                        self.max_bytes
+                    ),
+                    limit: "response_bytes",
+                });
             }
         }
         json.raw("]");
         Ok(())
     }
+}
+
+/// The operators of a query, as the only data.
+pub(super) fn plan(explained: &Explained) -> Vec<u8> {
+    let mut json = Json::with_capacity(1024);
+    json.raw("{\"status\":\"success\",\"data\":{\"explain\":");
+    explain(&mut json, explained);
+    json.raw("}}");
+    json.into_bytes()
+}
+
+/// Each operator before those that feed it, `depth` makes them a tree. What is absent is not known.
+fn explain(json: &mut Json, explained: &Explained) {
+    json.list(&explained.nodes, |json, node| {
+        json.raw("{\"depth\":").int(node.depth).raw(",\"operator\":").string(node.name);
+        json.raw(",\"start\":").int(node.pos.start).raw(",\"end\":").int(node.pos.end);
+        json.raw(",\"steps\":").int(node.steps);
+        if let Some(e) = node.estimate {
+            json.raw(",\"estimate\":{\"series\":").int(e.num_series);
+            json.raw(",\"samples\":").int(e.num_samples);
+            json.raw(",\"bytes\":").int(e.chunk_bytes).raw("}");
+        }
+        if node.counts != Counts::default() {
+            let c = node.counts;
+            json.raw(",\"seriesRead\":").int(c.series_read).raw(",\"samplesRead\":");
+            json.int(c.samples_read).raw(",\"rows\":").int(c.rows).raw(",\"samples\":");
+            json.int(c.samples).raw(",\"nanoseconds\":").int(c.nanos);
+        }
+        json.raw("}");
+    });
 }
 
 #[expect(clippy::cast_precision_loss, reason = "Prometheus divides as floats here too")]

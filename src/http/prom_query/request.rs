@@ -76,6 +76,16 @@ pub(super) struct Options {
     pub(super) lookback_ms: Option<i64>,
     /// The `stats` parameter, where it is not empty.
     pub(super) stats: Option<String>,
+    pub(super) explain: Option<Explain>,
+}
+
+/// What to tell about the evaluation (ours, not Prometheus's).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Explain {
+    /// The operators and what they are estimated to read, in place of an answer.
+    Plan,
+    /// What each operator did, beside the answer.
+    Analyze,
 }
 
 impl Options {
@@ -97,8 +107,18 @@ impl Options {
                 Some(ms).filter(|ms| *ms > 0)
             }
         };
+        let explain = match params.get("explain") {
+            "" => None,
+            "plan" => Some(Explain::Plan),
+            "analyze" => Some(Explain::Analyze),
+            other => {
+                let other = model::go_quote(other);
+                let why = format!("{other} is neither \"plan\" nor \"analyze\"");
+                return Err(invalid("explain", &why));
+            }
+        };
         let stats = Some(params.get("stats").to_owned()).filter(|text| !text.is_empty());
-        Ok(Self { limit, timeout_ms, lookback_ms, stats })
+        Ok(Self { limit, timeout_ms, lookback_ms, stats, explain })
     }
 
     pub(super) fn stats_warning(&self) -> Option<String> {
@@ -176,6 +196,13 @@ mod tests {
         assert_eq!((set.timeout_ms, set.lookback_ms), (Some(1500), Some(60_000)));
         assert!(set.stats_warning().unwrap().starts_with("value \"1\" for parameter \"stats\""));
         assert_eq!(options("lookback_delta=-5").unwrap().lookback_ms, None);
+        assert_eq!(options("explain=plan").unwrap().explain, Some(Explain::Plan));
+        assert_eq!(options("explain=analyze").unwrap().explain, Some(Explain::Analyze));
+        let Failure::BadData(text) = options("explain=x").unwrap_err() else { panic!() };
+        assert_eq!(
+            text,
+            "invalid parameter \"explain\": \"x\" is neither \"plan\" nor \"analyze\""
+        );
         assert!(options("timeout=-1").is_err() && options("timeout=x").is_err());
         let Failure::BadData(text) = options("lookback_delta=x").unwrap_err() else { panic!() };
         assert!(text.starts_with("error parsing lookback delta duration: cannot parse \"x\""));

@@ -194,3 +194,32 @@ fn codings_are_undone_and_bombs_refused() {
     let found = server.get("/api/v1/query?query=m_f&time=0.002").json();
     assert_eq!(found["data"]["result"][0]["value"][1], "2");
 }
+
+#[test]
+fn paths_of_newer_influxdb_that_are_not_served_are_errors_in_its_json() {
+    let server = Server::start(&[]);
+    for (method, path) in [
+        ("GET", "/api/v2/buckets?org=o"),
+        ("POST", "/api/v2/buckets"),
+        ("GET", "/api/v2/orgs"),
+        ("POST", "/api/v2/signin"),
+        ("POST", "/api/v2/query?org=o"),
+        ("POST", "/api/v2/delete"),
+        ("GET", "/influx/api/v2/setup"),
+    ] {
+        let answer = server.request(method, path, &[], b"");
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (404, r#"{"code":"not found","message":"path not found"}"#),
+            "{method} {path}"
+        );
+        assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"));
+        assert_eq!(answer.header("x-platform-error-code"), Some("not found"));
+        assert!(answer.header("x-influxdb-version").is_some());
+    }
+    let answer = server.post("/api/v3/configure/database", &[], b"{}");
+    assert_eq!((answer.status, answer.text().as_str()), (404, "{\"error\":\"path not found\"}\n"));
+    // Others keep the text that Prometheus has.
+    let answer = server.get("/api/v1/nope");
+    assert_eq!((answer.status, answer.text().as_str()), (404, "404 page not found\n"));
+}

@@ -1,8 +1,10 @@
 //! The server as a process, spoken to over raw sockets.
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+mod admin_api;
 mod answers;
 mod configs;
+mod damage;
 mod framing;
 mod histograms;
 mod influx;
@@ -12,4 +14,6 @@ mod message;
 mod peer;
 mod process;
 mod prom_api;
+mod refusals;
 mod remote_write;
+mod tools;

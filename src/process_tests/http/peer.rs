@@ -61,9 +61,14 @@ impl Server {
 
     /// Ends this server in order and starts another one in its directory.
     pub(crate) fn restart(mut self, flags: &[&str]) -> Self {
+        self.stop();
+        Self::start_in(self.dir.clone(), flags)
+    }
+
+    /// Ends this server in order.
+    pub(crate) fn stop(&mut self) {
         let done = Command::new("kill").arg(self.pid().to_string()).status();
         assert!(done.unwrap().success() && self.wait().success());
-        Self::start_in(self.dir.clone(), flags)
     }
 
     /// Waits until `is_so`.

@@ -1,7 +1,7 @@
 use crate::peer::Server;
 use serde_json::json;
 
-fn bad_data(text: &str) -> serde_json::Value {
+pub(crate) fn bad_data(text: &str) -> serde_json::Value {
     json!({"status": "error", "errorType": "bad_data", "error": text})
 }
 
@@ -286,15 +286,134 @@ fn blocks_are_listed_in_prometheus_words() {
 }
 
 #[test]
-fn an_enabled_admin_api_says_what_it_cannot_do() {
-    let server = Server::start(&["--enable-admin-api=true"]);
-    for name in ["delete_series?match[]=up", "clean_tombstones", "snapshot"] {
-        let answer = server.post(&format!("/api/v1/admin/tsdb/{name}"), &[], b"");
-        assert_eq!(answer.status, 500);
-        let error = answer.json();
-        assert_eq!(error["errorType"], "unavailable");
-        assert!(error["error"].as_str().unwrap().ends_with("are not supported by this release"));
-    }
+fn the_version_is_the_same_in_both_places() {
+    let server = Server::start(&[]);
     let version = server.get("/version").json();
     assert_eq!(version, server.get("/api/v1/status/buildinfo").json()["data"]);
+}
+
+#[test]
+fn series_are_listed_by_the_times_of_their_samples_in_head_and_blocks() {
+    let mut server = Server::start(&[]);
+    // In order, with a gap that a chunk spans; late; and a histogram-free series of one sample.
+    let lines = "m,s=gap f=1 10000000000\nm,s=gap f=2 90000000000\nm,s=one f=1 50000000000\n\
+                 m,s=late f=1 95000000000\nm,s=late f=1 20000000000";
+    assert_eq!(server.post("/write?db=x", &[], lines.as_bytes()).status, 204);
+    for place in ["head", "block"] {
+        for (start, end, want) in [
+            ("0", "9.999", &[][..]),
+            ("0", "10", &["gap"]),
+            ("11", "30", &["late"]),
+            ("11", "19", &[]),
+            ("30", "60", &["one"]),
+            ("51", "89", &[]),
+            ("90", "94", &["gap"]),
+            ("95", "1e6", &["late"]),
+            ("0", "1e6", &["gap", "late", "one"]),
+            ("96", "1e6", &[]),
+        ] {
+            let target = format!("/api/v1/series?match[]=m_f&start={start}&end={end}");
+            let found = server.get(&target).json();
+            let names: Vec<&str> = found["data"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|labels| labels["s"].as_str().unwrap())
+                .collect();
+            assert_eq!(names, want, "{place}: {target}");
+        }
+        // Names are listed by block and head as wholes.
+        let (inside, after) = ("start=11&end=19", "start=200&end=300");
+        let values = |range| server.get(&format!("/api/v1/label/s/values?{range}")).json();
+        assert_eq!(values(inside)["data"], json!(["gap", "late", "one"]), "{place}");
+        assert_eq!(values(after)["data"], json!([]), "{place}");
+        assert_eq!(server.get(&format!("/api/v1/labels?{after}")).json()["data"], json!([]));
+        server = server.restart(&[]);
+    }
+}
+
+#[test]
+fn a_query_is_explained_before_and_after_it_runs() {
+    let server = Server::start(&[]);
+    let lines = "m,s=a f=1 10000000000\nm,s=a f=2 20000000000\nm,s=b f=3 20000000000";
+    assert_eq!(server.post("/write?db=x", &[], lines.as_bytes()).status, 204);
+    let nodes = |target: &str| {
+        let answer = server.get(target).json();
+        assert_eq!(answer["status"], "success", "{answer}");
+        (answer["data"].clone(), answer["data"]["explain"].as_array().unwrap().clone())
+    };
+    let query = "query=sum(rate(m_f[1m]))";
+    for target in [
+        format!("/api/v1/query?{query}&time=30&explain=plan"),
+        format!("/api/v1/query_range?{query}&start=0&end=30&step=15&explain=plan"),
+    ] {
+        let (data, plan) = nodes(&target);
+        assert_eq!(data.as_object().unwrap().len(), 1, "no answer: {data}");
+        let names: Vec<&str> = plan.iter().map(|node| node["operator"].as_str().unwrap()).collect();
+        assert_eq!(names, ["sum", "rate", "range", "selector"], "{target}");
+        let depths: Vec<u64> = plan.iter().map(|node| node["depth"].as_u64().unwrap()).collect();
+        assert_eq!(depths, [0, 1, 2, 3]);
+        assert_eq!((&plan[3]["start"], &plan[3]["end"]), (&json!(9), &json!(12)));
+        let estimate = &plan[3]["estimate"];
+        assert_eq!((&estimate["series"], &estimate["samples"]), (&json!(2), &json!(3)), "{plan:?}");
+        assert!(plan.iter().all(|node| node.get("samplesRead").is_none()), "nothing was read");
+    }
+    let (data, nodes) = nodes(&format!("/api/v1/query?{query}&time=30&explain=analyze&stats=1"));
+    assert_eq!(data["result"].as_array().unwrap().len(), 1);
+    assert_eq!(data["stats"]["samples"]["samplesRead"], 3);
+    assert_eq!((&nodes[3]["samplesRead"], &nodes[3]["seriesRead"]), (&json!(3), &json!(2)));
+    assert_eq!((&nodes[0]["rows"], &nodes[0]["samples"]), (&json!(1), &json!(1)));
+    assert!(nodes[0]["nanoseconds"].as_u64() > Some(0));
+
+    let bad = server.get("/api/v1/query?query=1&explain=yes");
+    let text = "invalid parameter \"explain\": \"yes\" is neither \"plan\" nor \"analyze\"";
+    assert_eq!((bad.status, bad.json()), (400, bad_data(text)));
+    let bad = server.get("/api/v1/query?query=m_f{&explain=plan");
+    assert_eq!(bad.status, 400);
+}
+
+/// What each feature of the engine changes, and that an unknown one does not stop the server.
+#[test]
+fn features_are_switched_by_their_prometheus_names() {
+    let status =
+        |server: &Server, query: &str| server.get(&format!("/api/v1/query?query={query}")).status;
+    let queries = [
+        ("promql-experimental-functions", "mad_over_time(m[1m])"),
+        ("promql-extended-range-selectors", "rate(m[1m]%20anchored)"),
+        ("promql-binop-fill-modifiers", "a%2Bfill(0)b"),
+    ];
+    let off = Server::start(&["--enable-feature=no-such-feature,exemplar-storage"]);
+    for (feature, query) in queries {
+        assert_eq!(status(&off, query), 400, "{query}");
+        let on = Server::start(&["--enable-feature", feature]);
+        assert_eq!(status(&on, query), 200, "{query}");
+    }
+    let on = Server::start(&["--enable-feature=use-start-timestamps,type-and-unit-labels"]);
+    assert_eq!(status(&on, "rate(m[1m])"), 200);
+    let features = on.get("/api/v1/features").json();
+    assert_eq!(features["data"]["promql"]["type_and_unit_labels"], true);
+}
+
+#[test]
+fn a_query_that_would_read_too_much_is_refused_with_its_estimate() {
+    let server = Server::start(&["--query-max-read-samples=5"]);
+    for t in 1..=6 {
+        let line = format!("m f={t} {t}000000000");
+        assert_eq!(server.post("/write?db=x", &[], line.as_bytes()).status, 204);
+    }
+    for route in ["query?time=9", "query_range?start=0&end=9&step=1"] {
+        let answer = server.get(&format!("/api/v1/{route}&query=count_over_time(m_f[1m])"));
+        assert_eq!(answer.status, 422);
+        let error = answer.json();
+        assert_eq!(error["errorType"], "execution");
+        let text = error["error"].as_str().unwrap();
+        assert!(
+            text.starts_with("query would read 1 series with 6 samples in ")
+                && text.ends_with(" by estimate, limit 5 samples"),
+            "{text}"
+        );
+    }
+    // Whoever asks what it costs is told.
+    let plan = server.get("/api/v1/query?time=9&query=count_over_time(m_f[1m])&explain=plan");
+    assert_eq!(plan.status, 200, "{}", plan.text());
 }

@@ -1,6 +1,7 @@
 //! What storage says about itself: all databases together.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
 
 use tsdb::db::DbStats;
 
@@ -10,7 +11,7 @@ use crate::telemetry::{COMPACTION_BOUNDS, Steps};
 
 type Pick = fn(&DbStats) -> u64;
 
-const GAUGES: [(&str, &str, Pick); 9] = [
+const GAUGES: [(&str, &str, Pick); 11] = [
     ("prometheus_tsdb_head_series", "Total number of series in the head block.", |s| s.num_series),
     ("prometheus_tsdb_head_chunks", "Total number of chunks in the head block.", |s| s.num_chunks),
     ("prometheus_tsdb_blocks_loaded", "Number of currently loaded data blocks.", |s| s.num_blocks),
@@ -20,16 +21,24 @@ const GAUGES: [(&str, &str, Pick); 9] = [
         |s| s.block_bytes,
     ),
     ("prometheus_tsdb_wal_storage_size_bytes", "Size of the write-ahead log.", |s| s.wal_bytes),
+    (
+        "silverback_head_refuses_series",
+        "Databases that refuse new series because memory is short.",
+        |s| u64::from(s.refuses_series),
+    ),
     ("silverback_head_bytes", "Memory of the head, nearly.", |s| s.head_bytes),
     ("silverback_late_samples", "Late samples in memory.", |s| s.late_samples),
     ("silverback_block_samples", "Samples in the loaded blocks.", |s| s.block_samples),
     ("silverback_quarantined_blocks", "Blocks whose samples are missing from answers.", |s| {
         s.quarantined_blocks
     }),
+    ("silverback_tombstones", "Deletes that wait to be carried out in blocks.", |s| {
+        s.num_tombstones
+    }),
 ];
 
 /// In Prometheus writing the head to a block is a compaction too.
-const COUNTERS: [(&str, &str, Pick); 10] = [
+const COUNTERS: [(&str, &str, Pick); 11] = [
     (
         "prometheus_tsdb_compactions_total",
         "Total number of compactions that were executed for the partition.",
@@ -71,6 +80,7 @@ const COUNTERS: [(&str, &str, Pick); 10] = [
         "Total number of series removed in the head.",
         |s| s.series_removed,
     ),
+    ("silverback_samples_deleted_total", "Samples deleted on request.", |s| s.deleted_samples),
     ("silverback_flushes_total", "Blocks written from the head.", |s| s.flushes),
     ("silverback_compaction_read_bytes_total", "Bytes of the blocks that compactions read.", |s| {
         s.compaction_bytes_read
@@ -89,6 +99,18 @@ pub(super) fn storage(app: &App, out: &mut Text) {
     let ready = app.phase() == Phase::Ready;
     out.one("prometheus_ready", "gauge", "Whether the server is ready to serve.", u8::from(ready));
     limits(app, out);
+    out.one(
+        "silverback_scrubbed_bytes_total",
+        "counter",
+        "Bytes of blocks that were read again to find damage.",
+        app.metrics.scrubbed_bytes.load(Relaxed),
+    );
+    out.one(
+        "silverback_scrubs_total",
+        "counter",
+        "Times that all blocks were read again.",
+        app.metrics.scrubs.load(Relaxed),
+    );
     steps(&app.metrics.steps.lock().clone(), out);
     let Some(tenants) = app.tenants() else { return };
     let stats: Vec<DbStats> = tenants.all().iter().map(|(_, db)| db.stats()).collect();

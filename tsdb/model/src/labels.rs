@@ -116,6 +116,12 @@ impl Labels {
         self.0.as_bytes()
     }
 
+    /// Where the set lies in memory: two that live have the same place only where one is a clone of
+    /// the other.
+    pub fn place(&self) -> usize {
+        self.0.as_ptr().addr()
+    }
+
     /// Bytes of memory that the set holds, shared with its clones.
     pub fn heap_bytes(&self) -> usize {
         self.0.len() + 2 * size_of::<usize>()

@@ -18,6 +18,7 @@
 //! assert!(matcher.matches(labels.get("job")));
 //! ```
 
+mod grouping;
 mod histogram;
 mod interrupt;
 mod labels;
@@ -26,7 +27,9 @@ mod memory;
 mod queryable;
 mod regex;
 mod sample;
+mod series_buf;
 
+pub use grouping::{LabelFilter, SeriesGroups};
 pub use histogram::{
     CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, HistogramValue, IntHistogram, Span,
 };
@@ -35,8 +38,9 @@ pub use labels::{BUCKET_LABEL, DuplicateLabel, Labels, LabelsBuilder, NAME_LABEL
 pub use matcher::{MatchOp, Matcher};
 pub use memory::{ACCOUNTS, Account, Accountant, Charge, OverBudget};
 pub use queryable::{
-    ColumnId, EmptyQueryable, Estimate, NamesRequest, Queryable, ReadError, Runs, Selection,
-    SelectionHints, SeriesBuf, SeriesSet, UNKNOWN_START,
+    EmptyQueryable, Estimate, NamesRequest, Queryable, ReadError, Selection, SelectionHints,
+    SeriesSet,
 };
 pub use regex::{Regex, RegexError};
 pub use sample::{MetricMetadata, MetricType, STALE_NAN, Sample, go_quote, is_stale, stale_nan};
+pub use series_buf::{ColumnId, Runs, SeriesBuf, UNKNOWN_START};

@@ -98,6 +98,11 @@ impl Accountant {
         self.0.by_account[account as usize].load(Ordering::Relaxed)
     }
 
+    /// Bytes that are not in use.
+    pub fn left(&self) -> u64 {
+        self.0.limit.saturating_sub(self.used())
+    }
+
     /// Share of the budget in use, in per cent; the thresholds of the pressure policy compare
     /// against this.
     pub fn used_percent(&self) -> u64 {

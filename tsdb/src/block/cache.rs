@@ -43,6 +43,11 @@ impl<T> PageCache<T> {
         Ok(made)
     }
 
+    /// The page, if it is here.
+    pub(crate) fn peek(&self, page: usize) -> Option<Arc<T>> {
+        self.slots.get(page).and_then(ArcSwapOption::load_full)
+    }
+
     /// Forgets every page.
     pub(crate) fn clear(&self) {
         for slot in &self.slots {

@@ -3,8 +3,8 @@
 //! | found | what it is | what is done |
 //! |---|---|---|
 //! | a live block | named by the manifest | opened; quarantined if damaged |
-//! | no directory for a live block | lost | the caller reports it; the rest works |
-//! | a block that is not live | published, but the manifest was not written; or taken out of it | moved to quarantine; deleted if live blocks were made of it, or it of live blocks |
+//! | no directory for a live block | lost | an empty directory in quarantine says so; the rest works |
+//! | a block that is not live | published, but the manifest was not written; or taken out of it | moved to quarantine as `<id>.unused`, its samples are in the log or in live blocks; deleted if live blocks were made of it, or it of live blocks |
 //! | `<id>.tmp` | a block that was not finished | removed |
 //! | `<id>.deleting` | a block that was being deleted | removed |
 //! | anything else | not ours | left alone |
@@ -19,6 +19,9 @@ use crate::fs::{DirEntry, Fs};
 
 /// What is appended to a block's name while it is being deleted.
 pub const DELETING_SUFFIX: &str = ".deleting";
+
+/// What is appended to the name of a block in quarantine that nobody misses.
+const UNUSED_SUFFIX: &str = ".unused";
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,10 +106,32 @@ pub fn remove(fs: &dyn Fs, parent: &Path, name: &str) -> io::Result<()> {
 /// # Errors
 /// What the system says.
 pub fn quarantine(fs: &dyn Fs, parent: &Path, id: BlockId, quarantine: &Path) -> io::Result<()> {
+    move_aside(fs, parent, id, &quarantine.join(id.to_string()))
+}
+
+/// As [`quarantine`], for a block whose samples are elsewhere: the name says so.
+///
+/// # Errors
+/// What the system says.
+pub fn set_aside(fs: &dyn Fs, parent: &Path, id: BlockId, quarantine: &Path) -> io::Result<()> {
+    move_aside(fs, parent, id, &quarantine.join(format!("{id}{UNUSED_SUFFIX}")))
+}
+
+fn move_aside(fs: &dyn Fs, parent: &Path, id: BlockId, to: &Path) -> io::Result<()> {
+    let quarantine = to.parent().unwrap_or(parent);
     fs.create_dir(quarantine)?;
-    fs.rename(&parent.join(id.to_string()), &quarantine.join(id.to_string()))?;
+    fs.rename(&parent.join(id.to_string()), to)?;
     fs.sync_dir(quarantine)?;
     fs.sync_dir(parent)
+}
+
+/// Leaves an empty directory in the place where the block would be in `quarantine`: it is gone.
+///
+/// # Errors
+/// What the system says.
+pub fn note_missing(fs: &dyn Fs, id: BlockId, quarantine: &Path) -> io::Result<()> {
+    fs.create_dir(&quarantine.join(id.to_string()))?;
+    fs.sync_dir(quarantine)
 }
 
 #[cfg(test)]

@@ -168,6 +168,9 @@ pub struct BlockMeta {
     pub first_seq: u64,
     /// Log sequence number of the last record in it; 0 where not known.
     pub last_seq: u64,
+    /// Tombstones up to this log sequence number were carried out when it was made; 0 for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub deleted_seq: u64,
     /// How often its samples were compacted.
     pub level: u32,
     /// The blocks that it replaced.
@@ -182,15 +185,20 @@ pub struct BlockMeta {
     pub index: FileSeal,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
 /// What is read first: it says whether the rest can be understood.
 #[derive(Deserialize)]
 struct Version {
     format: u32,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Checksum {
-    crc32c: String,
+/// The second line.
+fn checksum_line(object: &[u8]) -> Vec<u8> {
+    format!("{{\"crc32c\":\"{:08x}\"}}\n", crc(object)).into_bytes()
 }
 
 impl BlockMeta {
@@ -210,6 +218,7 @@ impl BlockMeta {
             late_seq: 0,
             first_seq: 0,
             last_seq: 0,
+            deleted_seq: 0,
             level: 0,
             parents: Vec::new(),
             source: BlockSource::default(),
@@ -217,6 +226,11 @@ impl BlockMeta {
             chunks: FileSeal::default(),
             index: FileSeal::default(),
         }
+    }
+
+    /// Tombstones up to this log sequence number take nothing from it.
+    pub const fn settled_seq(&self) -> u64 {
+        if self.last_seq > self.deleted_seq { self.last_seq } else { self.deleted_seq }
     }
 
     /// Whether it may have samples in `[mint, maxt]`.
@@ -227,10 +241,9 @@ impl BlockMeta {
     /// The bytes of the file.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = serde_json::to_vec(self).expect("strings and numbers are valid JSON");
-        let sum = Checksum { crc32c: format!("{:08x}", crc(&out)) };
+        let sum = checksum_line(&out);
         out.push(b'\n');
-        out.extend(serde_json::to_vec(&sum).expect("a string is valid JSON"));
-        out.push(b'\n');
+        out.extend(sum);
         out
     }
 
@@ -243,8 +256,7 @@ impl BlockMeta {
         let bad = |what| BlockError::Corrupt { path: path.to_owned(), offset: 0, what };
         let mut lines = bytes.splitn(2, |b| *b == b'\n');
         let (object, sum) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
-        let sum: Checksum = serde_json::from_slice(sum).map_err(|_| bad("no checksum"))?;
-        if sum.crc32c != format!("{:08x}", crc(object)) {
+        if sum != checksum_line(object) {
             return Err(bad("checksum does not match"));
         }
         let version: Version = serde_json::from_slice(object).map_err(|_| bad("not block meta"))?;

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use model::{ColumnId, Estimate, Runs, SeriesBuf};
-use roaring::RoaringBitmap;
 
 use super::rows::{ChunkPlace, ChunkRow, RowCursor};
 use super::{Block, BlockError};
@@ -32,13 +31,13 @@ impl Block {
         BlockReader { block: Arc::clone(self), page: None, rows: Vec::new() }
     }
 
-    /// What reading `series` in `[mint, maxt]` costs at most.
+    /// What reading `series`, which ascend, in `[mint, maxt]` costs at most.
     ///
     /// # Errors
     /// [`BlockError`].
     pub fn estimate(
         self: &Arc<Self>,
-        series: &RoaringBitmap,
+        series: impl Iterator<Item = u32>,
         mint: i64,
         maxt: i64,
     ) -> Result<Estimate, BlockError> {

@@ -207,23 +207,27 @@ impl SealedFile {
         Ok(Reader::new(&bytes).u64_le().unwrap_or(u64::MAX))
     }
 
-    /// Reads the whole file and compares its hash.
+    /// Reads the whole file and compares its hash. `pace` hears of every piece before it is read, and
+    /// ends the work with `false`. Returns whether everything was read.
     ///
     /// # Errors
     /// [`BlockError::Corrupt`] where it differs.
-    pub(crate) fn verify(&self) -> Result<(), BlockError> {
+    pub(crate) fn verify(&self, pace: &mut dyn FnMut(u64) -> bool) -> Result<bool, BlockError> {
         let hashed = self.seal.len - FOOTER_LEN + 24;
         let mut hash = Xxh3::new();
         let mut at = 0;
         while at < hashed {
             let n = (hashed - at).min(1 << 20);
+            if !pace(n) {
+                return Ok(false);
+            }
             hash.update(&self.bytes(at, n)?);
             at += n;
         }
         if hash.digest128() != self.seal.xxh3_128 {
             return Err(self.corrupt(0, "hash of the file does not match"));
         }
-        Ok(())
+        Ok(true)
     }
 
     fn check_header(&self, magic: [u8; 8]) -> Result<(), BlockError> {

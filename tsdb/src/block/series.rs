@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use model::Labels;
+use model::{Labels, ReadError};
 
 use super::BlockError;
 use super::cache::PageCache;
@@ -19,6 +19,9 @@ use crate::encoding::varint::{Reader, put_u64};
 const PAGE_BYTES: usize = 1 << 10;
 /// Decoded label sets that a block keeps.
 const CACHE_BYTES: usize = 16 << 20;
+/// A look at more series than this leaves no pages behind: the next one would be as long, and others need
+/// the room.
+const SCAN: usize = 1 << 14;
 /// Values that a mask can tell apart; longer sets are written whole.
 const MASK_BITS: usize = 63;
 
@@ -101,6 +104,19 @@ struct SeriesPage {
     values: Vec<u32>,
 }
 
+impl SeriesPage {
+    /// Schema and values of a series of this page.
+    fn set(&self, series: u32) -> Option<(u32, &[u32])> {
+        let at = series.checked_sub(self.first)? as usize;
+        let start = if at == 0 { 0 } else { self.sets.get(at - 1)?.1 };
+        let (schema, end) = *self.sets.get(at)?;
+        Some((schema, self.values.get(start as usize..end as usize)?))
+    }
+}
+
+/// Takes schema, names and values of a label set.
+pub(crate) type VisitSet<'a> = dyn FnMut(u32, &[u32], &[u32]) -> Result<(), ReadError> + 'a;
+
 /// The label sets of an open block.
 #[derive(Debug)]
 pub(crate) struct SeriesTable {
@@ -148,10 +164,7 @@ impl SeriesTable {
         let page = self.pages.find(u64::from(series));
         let bad = || file.corrupt(self.pages.offset(page.unwrap_or(0)), "no such series");
         let decoded = self.page(file, page.ok_or_else(bad)?)?;
-        let at = series.checked_sub(decoded.first).map(|at| at as usize).ok_or_else(bad)?;
-        let start = if at == 0 { 0 } else { decoded.sets.get(at - 1).ok_or_else(bad)?.1 };
-        let (schema, end) = *decoded.sets.get(at).ok_or_else(bad)?;
-        let values = decoded.values.get(start as usize..end as usize).ok_or_else(bad)?;
+        let (schema, values) = decoded.set(series).ok_or_else(bad)?;
         let names = self.schemas.get(schema as usize).ok_or_else(bad)?;
 
         let (mut text, mut ends) = (String::new(), Vec::with_capacity(names.len() * 2));
@@ -172,17 +185,55 @@ impl SeriesTable {
         Ok(Labels::from_sorted(pairs.into_iter()))
     }
 
+    /// Calls `visit` with schema, names and values of each of `series`, which ascend.
+    pub(crate) fn coded(
+        &self,
+        file: &SealedFile,
+        series: &[u32],
+        visit: &mut VisitSet<'_>,
+    ) -> Result<(), ReadError> {
+        let mut rest = series;
+        while let Some(first) = rest.first() {
+            let page = self.pages.find(u64::from(*first));
+            let bad = || file.corrupt(self.pages.offset(page.unwrap_or(0)), "no such series");
+            let page = page.ok_or_else(bad)?;
+            let decoded = match self.cache.peek(page) {
+                Some(decoded) => decoded,
+                None if series.len() > SCAN => Arc::new(self.load(file, page)?.0),
+                None => self.page(file, page)?,
+            };
+            let end = self.pages.end(page);
+            let here = rest.partition_point(|series| u64::from(*series) < end);
+            for series in rest.get(..here).unwrap_or_default() {
+                let (schema, values) = decoded.set(*series).ok_or_else(bad)?;
+                let names = self.schemas.get(schema as usize).ok_or_else(bad)?;
+                if names.len() != values.len() {
+                    return Err(bad().into());
+                }
+                visit(schema, names, values)?;
+            }
+            if here == 0 {
+                return Err(bad().into());
+            }
+            rest = rest.get(here..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
     fn page(&self, file: &SealedFile, page: usize) -> Result<Arc<SeriesPage>, BlockError> {
-        self.cache.get(page, || {
-            let bytes = self.pages.read(file, page)?;
-            let first = self.pages.first(page).and_then(|first| u32::try_from(first).ok());
-            let decoded = first.and_then(|first| self.decode(&bytes, first));
-            let decoded = decoded
-                .filter(|d| u64::from(d.first) + d.sets.len() as u64 == self.pages.end(page))
-                .ok_or_else(|| file.corrupt(self.pages.offset(page), "damaged label sets"))?;
-            let held = decoded.sets.capacity() * 8 + decoded.values.capacity() * 4;
-            Ok((decoded, held))
-        })
+        self.cache.get(page, || self.load(file, page))
+    }
+
+    /// Decodes a page; with the bytes that it takes.
+    fn load(&self, file: &SealedFile, page: usize) -> Result<(SeriesPage, usize), BlockError> {
+        let bytes = self.pages.read(file, page)?;
+        let first = self.pages.first(page).and_then(|first| u32::try_from(first).ok());
+        let decoded = first.and_then(|first| self.decode(&bytes, first));
+        let decoded = decoded
+            .filter(|d| u64::from(d.first) + d.sets.len() as u64 == self.pages.end(page))
+            .ok_or_else(|| file.corrupt(self.pages.offset(page), "damaged label sets"))?;
+        let held = decoded.sets.capacity() * 8 + decoded.values.capacity() * 4;
+        Ok((decoded, held))
     }
 
     fn decode(&self, bytes: &[u8], first: u32) -> Option<SeriesPage> {

@@ -328,7 +328,7 @@ proptest! {
             .map(|(i, _)| i).collect();
         let got = block.select(&matchers).unwrap();
         prop_assert_eq!(got.iter().collect::<Vec<_>>(), want);
-        let estimate = block.estimate(&got, i64::MIN, i64::MAX).unwrap();
+        let estimate = block.estimate(got.iter(), i64::MIN, i64::MAX).unwrap();
         prop_assert_eq!(estimate.num_series, got.len());
     }
 }

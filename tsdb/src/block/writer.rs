@@ -7,7 +7,7 @@ use model::{HistogramValue, Labels, is_stale};
 
 use super::columns::ColumnWriter;
 use super::intern::Interner;
-use super::meta::{BlockMeta, FORMAT};
+use super::meta::{BlockMeta, Deleted, FORMAT};
 use super::rows::{ChunkPlace, ChunkRow, MAX_INLINE, RowWriter};
 use super::sealed::SealedWriter;
 use super::split::split;
@@ -17,6 +17,9 @@ use crate::fs::Fs;
 
 /// What is appended to a block's name until it is published.
 pub const TMP_SUFFIX: &str = ".tmp";
+
+/// Deletions that a meta lists.
+const MAX_DELETED: usize = 256;
 
 /// A block that is being written. Dropping it before [`BlockWriter::finish`] removes its files.
 ///
@@ -130,6 +133,13 @@ impl BlockWriter {
         self.last = Some(labels.clone());
         let out = self.out.as_mut().expect("only finish() takes it");
         out.rows.add(&mut out.index, &self.rows)
+    }
+
+    /// Adds to the list of deletions that were carried out; the oldest go where it gets long.
+    pub(crate) fn note_deleted(&mut self, more: impl Iterator<Item = Deleted>) {
+        self.meta.deleted.extend(more);
+        let over = self.meta.deleted.len().saturating_sub(MAX_DELETED);
+        self.meta.deleted.drain(..over);
     }
 
     /// Number of series so far.

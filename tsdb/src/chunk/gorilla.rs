@@ -6,6 +6,8 @@
 //! scrapes have. Values are the XOR with the value before, in a window of meaningful bits that is
 //! reused while it fits.
 
+use std::sync::Arc;
+
 use model::ColumnId;
 
 use crate::encoding::bits::{BitReader, BitWriter};
@@ -70,10 +72,42 @@ pub struct SealedChunk {
     pub count: u16,
     /// Names the column of times.
     pub column: ColumnId,
-    /// The encoded times.
-    pub times: Box<[u8]>,
+    /// The encoded times; chunks that were restored together share them.
+    pub times: Arc<[u8]>,
     /// The encoded values.
     pub values: Box<[u8]>,
+}
+
+/// A column of times that may grow on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedTimes {
+    /// First time, ms.
+    pub mint: i64,
+    /// Last time, ms.
+    pub maxt: i64,
+    /// Number of times.
+    pub count: u16,
+    /// Names the column so far.
+    pub column: ColumnId,
+    /// The last step, ms.
+    pub delta: i64,
+    /// Bits of `bytes` that are in use.
+    pub num_bits: usize,
+    /// The encoded times.
+    pub bytes: Arc<[u8]>,
+}
+
+/// Where a column of values goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SavedValues {
+    /// Bits in use.
+    pub num_bits: usize,
+    /// Zero bits above the window; 255 before the first.
+    pub leading: u8,
+    /// Bits of the window.
+    pub significant: u8,
+    /// Bits of the last value.
+    pub last: u64,
 }
 
 /// The bytes of a chunk do not hold as many samples as they should.
@@ -152,31 +186,87 @@ impl GorillaChunk {
             && trailing >= 64 - window - width
             && width < significant + 11
         {
-            self.values.write(0b10, 2);
-            self.values.write(xor >> (64 - window - width), width);
+            self.values.write_both((0b10, 2), (xor >> (64 - window - width), width));
             return;
         }
-        self.values.write(0b11, 2);
-        self.values.write(u64::from(leading), 5);
-        self.values.write(u64::from(significant & 63), 6);
-        self.values.write(xor >> trailing, significant);
+        let header = 0b11 << 11 | u64::from(leading) << 6 | u64::from(significant & 63);
+        self.values.write_both((header, 13), (xor >> trailing, significant));
         self.leading = leading.to_le_bytes()[0];
         self.significant = significant.to_le_bytes()[0];
+    }
+
+    /// Appends the encoded times and values.
+    pub fn copy_to(&self, times: &mut Vec<u8>, values: &mut Vec<u8>) {
+        self.times.copy_to(times);
+        self.values.copy_to(values);
     }
 
     /// The chunk as it stands, for good.
     pub fn seal(&self) -> SealedChunk {
         let (mut times, mut values) = (Vec::new(), Vec::new());
-        self.times.copy_to(&mut times);
-        self.values.copy_to(&mut values);
+        self.copy_to(&mut times, &mut values);
         SealedChunk {
             mint: self.mint,
             maxt: self.maxt,
             count: self.count,
             column: self.hash.id(),
-            times: times.into_boxed_slice(),
+            times: times.into(),
             values: values.into_boxed_slice(),
         }
+    }
+
+    /// The times so far, with what it takes to go on.
+    pub fn save_times(&self) -> SavedTimes {
+        let mut bytes = Vec::new();
+        self.times.copy_to(&mut bytes);
+        SavedTimes {
+            mint: self.mint,
+            maxt: self.maxt,
+            count: self.count,
+            column: self.column(),
+            delta: self.delta,
+            num_bits: self.times.num_bits(),
+            bytes: bytes.into(),
+        }
+    }
+
+    /// The values so far, with what it takes to go on; their bytes go to `out`.
+    pub fn save_values(&self, out: &mut Vec<u8>) -> SavedValues {
+        self.values.copy_to(out);
+        SavedValues {
+            num_bits: self.values.num_bits(),
+            leading: self.leading,
+            significant: self.significant,
+            last: self.last,
+        }
+    }
+
+    /// Goes on where [`GorillaChunk::save_times`] and [`GorillaChunk::save_values`] were; `None` where
+    /// that cannot be.
+    pub fn resume(times: &SavedTimes, saved: SavedValues, values: &[u8]) -> Option<Self> {
+        let SavedValues { leading, significant, .. } = saved;
+        let window = leading == u8::MAX || u32::from(leading) + u32::from(significant) <= 64;
+        let column = times.column.0;
+        let halves = (u64::try_from(column >> 64), u64::try_from(column & u128::from(u64::MAX)));
+        let (Ok(high), Ok(low)) = halves else { return None };
+        (window && times.count > 0).then_some(())?;
+        Some(Self {
+            times: BitWriter::resume(&times.bytes, times.num_bits)?,
+            values: BitWriter::resume(values, saved.num_bits)?,
+            count: times.count,
+            leading,
+            significant,
+            mint: times.mint,
+            maxt: times.maxt,
+            delta: times.delta,
+            last: saved.last,
+            hash: ColumnHash { low, high },
+        })
+    }
+
+    /// Bits of the newest value.
+    pub const fn last_bits(&self) -> u64 {
+        self.last
     }
 
     /// Names the column of times so far.
@@ -191,14 +281,11 @@ fn write_dod(out: &mut BitWriter, dod: i64) {
     if dod == 0 {
         out.write(0, 1);
     } else if fits(6) {
-        out.write(0b10, 2);
-        out.write(low(6), 6);
+        out.write(0b10 << 6 | low(6), 8);
     } else if fits(14) {
-        out.write(0b110, 3);
-        out.write(low(14), 14);
+        out.write(0b110 << 14 | low(14), 17);
     } else if fits(20) {
-        out.write(0b1110, 4);
-        out.write(low(20), 20);
+        out.write(0b1110 << 20 | low(20), 24);
     } else {
         out.write(0b1111, 4);
         out.write(dod.cast_unsigned(), 64);
@@ -255,23 +342,43 @@ pub fn decode_values(
     let mut bits = BitReader::new(bytes);
     let mut v = bits.read(64);
     let (mut window, mut width) = (0, 0);
-    out.reserve(take);
-    for i in 0..end {
-        if i > 0 && bits.bit() {
-            if bits.bit() {
-                window = bits.read(5).to_le_bytes()[0].into();
-                width = match bits.read(6).to_le_bytes()[0] {
-                    0 => 64,
-                    n => u32::from(n),
-                };
-            }
-            let trailing = 64_u32.checked_sub(window + width).ok_or(Truncated)?;
-            v ^= bits.read(width) << (trailing & 63);
+    let start = out.len();
+    out.reserve(end);
+    out.push(f64::from_bits(v));
+    let mut left = end - 1;
+    while left > 0 {
+        // One look for marker, header and mostly the bits too.
+        let word = bits.front();
+        let repeats = word.leading_zeros().min(BitReader::FRONT);
+        if repeats > 0 {
+            let run = left.min(repeats as usize);
+            out.extend(std::iter::repeat_n(f64::from_bits(v), run));
+            bits.pass(run);
+            left -= run;
+            continue;
         }
-        if i >= skip {
-            out.push(f64::from_bits(v));
+        let mut header = 2;
+        if word >> 62 == 0b11 {
+            header = 13;
+            window = (word << 2 >> 59).to_le_bytes()[0].into();
+            width = match (word << 7 >> 58).to_le_bytes()[0] {
+                0 => 64,
+                n => u32::from(n),
+            };
         }
+        let trailing = 64_u32.checked_sub(window + width).ok_or(Truncated)?;
+        let xor = if width > 0 && header + width <= BitReader::FRONT {
+            bits.pass((header + width) as usize);
+            word << header >> (64 - width)
+        } else {
+            bits.pass(header as usize);
+            bits.read(width)
+        };
+        v ^= xor << (trailing & 63);
+        out.push(f64::from_bits(v));
+        left -= 1;
     }
+    out.drain(start..start + skip.min(end));
     if bits.overrun() { Err(Truncated) } else { Ok(()) }
 }
 
@@ -334,6 +441,17 @@ mod tests {
             prop_assume!(!samples.is_empty());
             let c = chunk(&samples.iter().map(|(t, v)| (*t, f64::from_bits(*v))).collect::<Vec<_>>()).seal();
             prop_assert_eq!(decode(&c), samples.clone());
+            // The same in two goes.
+            let at = samples.len().div_ceil(2);
+            let (first, second) = samples.split_at(at);
+            let first = chunk(&first.iter().map(|(t, v)| (*t, f64::from_bits(*v))).collect::<Vec<_>>());
+            let (times, mut values) = (first.save_times(), Vec::new());
+            let saved = first.save_values(&mut values);
+            let mut again = GorillaChunk::resume(&times, saved, &values).unwrap();
+            for (t, v) in second {
+                again.append(*t, f64::from_bits(*v));
+            }
+            prop_assert_eq!(again.seal(), c.clone());
             let mut tail = Vec::new();
             decode_values(&c.values, c.count, skip, 7, &mut tail).unwrap();
             let want: Vec<u64> = samples.iter().skip(skip).take(7).map(|(_, v)| *v).collect();

@@ -10,6 +10,7 @@ use super::plan::{Plan, Window};
 use crate::block::{Block, BlockId, BlockMeta, BlockSource, BlockWriter, Deleted, directory};
 use crate::db::StepError;
 use crate::fs::Fs;
+use crate::tombstones::Masks;
 
 /// What a compaction works with.
 pub(crate) struct Job<'a> {
@@ -19,6 +20,8 @@ pub(crate) struct Job<'a> {
     pub(crate) dir: &'a Path,
     /// The inputs of the plan.
     pub(crate) inputs: &'a [BlockId],
+    /// What is deleted from them.
+    pub(crate) masks: &'a Masks,
     /// Ends the work early.
     pub(crate) interrupt: &'a dyn Interrupt,
     /// Makes an id.
@@ -59,12 +62,21 @@ fn write(
 ) -> Result<(), StepError> {
     let count = |meta: &BlockMeta| meta.num_samples + meta.num_histograms;
     let samples_in = inputs.iter().map(|b| count(b.meta())).sum::<u64>();
-    let (mut samples_out, mut duplicates) = (0, 0);
+    let (mut samples_out, mut duplicates, mut deleted) = (0, 0, 0);
     for window in windows {
         job.interrupt.check().map_err(ReadError::from)?;
         let id = (job.new_id)();
-        let mut writer = BlockWriter::create(Arc::clone(job.fs), job.dir, meta(id, inputs))?;
-        duplicates += merge_into(inputs, *window, &mut writer, job.interrupt)?;
+        let meta = meta(id, inputs, job.masks);
+        let mut writer = BlockWriter::create(Arc::clone(job.fs), job.dir, meta)?;
+        let losses = merge_into(inputs, job.masks, *window, &mut writer, job.interrupt)?;
+        duplicates += losses.duplicates;
+        deleted += losses.deleted.iter().map(|(_, n)| n).sum::<u64>();
+        writer.note_deleted(losses.deleted.iter().filter(|(_, n)| *n > 0).map(|(t, n)| Deleted {
+            selector: t.what.to_string(),
+            mint: t.what.mint,
+            maxt: t.what.maxt,
+            num_samples: *n,
+        }));
         if writer.num_series() == 0 {
             continue;
         }
@@ -72,15 +84,15 @@ fn write(
         made.push(id);
         samples_out += count(&writer.finish()?);
     }
-    if samples_in == samples_out + duplicates {
+    if samples_in == samples_out + duplicates + deleted {
         Ok(())
     } else {
-        Err(StepError::Lost { samples_in, samples_out, duplicates })
+        Err(StepError::Lost { samples_in, samples_out, duplicates, deleted })
     }
 }
 
 /// The meta of an output.
-fn meta(id: BlockId, inputs: &[Arc<Block>]) -> BlockMeta {
+fn meta(id: BlockId, inputs: &[Arc<Block>], masks: &Masks) -> BlockMeta {
     let metas = || inputs.iter().map(|b| b.meta());
     let mut deleted: Vec<Deleted> = Vec::new();
     for one in metas().flat_map(|m| &m.deleted) {
@@ -88,12 +100,15 @@ fn meta(id: BlockId, inputs: &[Arc<Block>]) -> BlockMeta {
             deleted.push(one.clone());
         }
     }
+    let carried_out = inputs.iter().filter_map(|b| masks.get(&b.id())).map(|mask| mask.seq()).max();
+    let before = metas().map(|m| m.deleted_seq).max().unwrap_or(0);
     // 0 is "not known", and what is not known of one input is not known of all.
     let first_seq = metas().map(|m| m.first_seq).min().unwrap_or(0);
     BlockMeta {
         late_seq: metas().map(|m| m.late_seq).max().unwrap_or(0),
         first_seq,
         last_seq: metas().map(|m| m.last_seq).max().unwrap_or(0),
+        deleted_seq: before.max(carried_out.unwrap_or(0)),
         level: metas().map(|m| m.level).max().unwrap_or(0).saturating_add(1),
         parents: metas().map(|m| m.id).collect(),
         source: BlockSource::Compaction,

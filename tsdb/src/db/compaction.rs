@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use model::{Account, Interrupt, Interrupted, ReadError};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
 use super::Db;
 use super::stats::Counter;
@@ -17,6 +17,7 @@ use super::steps::StepError;
 use crate::block::{Block, BlockError, BlockId, directory};
 use crate::compact::write::{self, Job};
 use crate::compact::{Candidate, Plan, Rules, plan};
+use crate::quarantine::{self, Quarantined};
 use crate::retention;
 
 /// Memory of an input while it is read: pages, columns and samples of one series.
@@ -30,10 +31,9 @@ const MAX_PAUSE_MS: u64 = 600_000;
 #[derive(Debug)]
 pub(super) struct Compaction {
     /// One compaction at a time; locked before the flush lock.
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     stopped: AtomicBool,
     max_range_ms: AtomicI64,
-    quarantined: RwLock<Vec<Quarantined>>,
 }
 
 impl Compaction {
@@ -42,13 +42,12 @@ impl Compaction {
             state: Mutex::default(),
             stopped: AtomicBool::new(false),
             max_range_ms: AtomicI64::new(max_range_ms),
-            quarantined: RwLock::default(),
         }
     }
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     /// Blocks of which something may be on disk, and that the manifest should not name.
     leftovers: Vec<BlockId>,
     /// Failures since the last success, and when the last one was.
@@ -63,19 +62,6 @@ impl State {
         let pause = (FIRST_PAUSE_MS << doublings).min(MAX_PAUSE_MS);
         self.failures > 0 && now_ms.checked_sub(self.failed_at_ms).is_some_and(|t| t < pause)
     }
-}
-
-/// A block that was found damaged; its samples are missing from answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quarantined {
-    /// Its id, and the name of its directory in `quarantine/`.
-    pub id: BlockId,
-    /// First time of its samples, ms.
-    pub mint: i64,
-    /// Last time of its samples, ms, inclusive.
-    pub maxt: i64,
-    /// What is wrong with it.
-    pub why: String,
 }
 
 /// Ends a compaction when the database is closed.
@@ -126,9 +112,9 @@ impl Db {
         self.compaction.max_range_ms.store(ms, Ordering::Relaxed);
     }
 
-    /// Blocks that were found damaged since the start.
-    pub fn quarantined_blocks(&self) -> Vec<Quarantined> {
-        self.compaction.quarantined.read().clone()
+    /// Blocks whose samples are missing from answers, because they are damaged or gone.
+    pub fn quarantined_blocks(&self) -> Arc<[Quarantined]> {
+        Arc::clone(&self.views.load().missing)
     }
 
     /// Drops blocks that end before `min_time_ms`, but for those that beat a block that stays.
@@ -156,10 +142,10 @@ impl Db {
         counter: &Counter,
         choose: impl Fn(&[Candidate]) -> Vec<BlockId>,
     ) -> Result<usize, StepError> {
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         let gone = choose(&self.candidates());
         if !gone.is_empty() {
-            self.replace_blocks(&mut maintenance, &[], &gone)?;
+            self.replace_blocks(&mut maintenance, &[], &gone, None)?;
             counter.add(1);
         }
         for id in &gone {
@@ -168,8 +154,10 @@ impl Db {
         Ok(gone.len())
     }
 
-    fn may_compact(&self) -> bool {
-        !*self.closed.read() && !self.compaction.stopped.load(Ordering::Acquire)
+    pub(super) fn may_compact(&self) -> bool {
+        !*self.closed.read()
+            && !self.compaction.stopped.load(Ordering::Acquire)
+            && !self.is_short_of_disk()
     }
 
     pub(super) fn candidates(&self) -> Vec<Candidate> {
@@ -187,14 +175,28 @@ impl Db {
         );
         // The view is not held while blocks are written: it would keep retired memory alive.
         let (blocks, boundary) = (self.candidates(), self.views.load().boundary);
-        let Some(plan) = plan(&blocks, boundary, &rules, now_ms) else { return Ok(false) };
+        let next = plan(&blocks, boundary, &rules, now_ms);
+        let Some(plan) = next.or_else(|| self.purge_due().map(|id| Plan::Merge(vec![id]))) else {
+            return Ok(false);
+        };
+        self.carry_out(state, &plan, &blocks)
+    }
+
+    /// Makes the blocks of `plan` and puts them in the place of its inputs.
+    pub(super) fn carry_out(
+        &self,
+        state: &mut State,
+        plan: &Plan,
+        blocks: &[Candidate],
+    ) -> Result<bool, StepError> {
+        let options = &self.options;
         let inputs = plan.inputs();
         let inputs_bytes =
             blocks.iter().filter(|b| inputs.contains(&b.id)).map(|b| b.bytes).sum::<u64>();
         self.check_space(inputs_bytes)?;
         let charge = options.memory.charge(Account::Compaction, inputs.len() as u64 * INPUT_BYTES);
         let charge = charge.map_err(ReadError::from)?;
-        let written = self.write_blocks(&plan);
+        let written = self.write_blocks(plan);
         drop(charge);
         match written {
             Ok(outputs) => {
@@ -206,10 +208,13 @@ impl Db {
     }
 
     fn write_blocks(&self, plan: &Plan) -> Result<Vec<Arc<Block>>, StepError> {
+        // What is deleted from here on is masked in the outputs when they are published.
+        let masks = self.views.load().masks.clone();
         let job = Job {
             fs: &self.fs,
             dir: &self.dir,
             inputs: plan.inputs(),
+            masks: &masks,
             interrupt: &Stop(self),
             new_id: &|| self.new_block_id(),
         };
@@ -233,11 +238,11 @@ impl Db {
         inputs: &[BlockId],
         outputs: &[Arc<Block>],
     ) -> Result<bool, StepError> {
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         let view = self.views.load();
         let is_live = |id: &BlockId| view.blocks.iter().any(|b| b.id() == *id);
         let published = if self.may_compact() && inputs.iter().all(is_live) {
-            self.replace_blocks(&mut maintenance, outputs, inputs).map(|()| true)
+            self.replace_blocks(&mut maintenance, outputs, inputs, None).map(|()| true)
         } else {
             Ok(false)
         };
@@ -261,11 +266,11 @@ impl Db {
     }
 
     /// Removes what earlier compactions could not remove.
-    fn remove_leftovers(&self, state: &mut State) -> Result<(), StepError> {
+    pub(super) fn remove_leftovers(&self, state: &mut State) -> Result<(), StepError> {
         if state.leftovers.is_empty() {
             return Ok(());
         }
-        self.maintenance.lock().manifest.append(&self.edit())?;
+        self.maintenance().manifest.append(&self.edit())?;
         self.delete_leftovers(state)
     }
 
@@ -301,17 +306,17 @@ impl Db {
         }
     }
 
-    fn quarantine(&self, block: &Block, why: &BlockError) -> Result<(), StepError> {
+    pub(super) fn quarantine(&self, block: &Block, why: &BlockError) -> Result<(), StepError> {
         let id = block.id();
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         if !self.views.load().blocks.iter().any(|b| b.id() == id) {
             return Ok(());
         }
         tracing::error!(block = %id, %why, "damaged block moved to quarantine");
-        self.replace_blocks(&mut maintenance, &[], &[id])?;
+        // Moved first: a crash in between must not leave a block that looks superfluous. Who reads it
+        // has its files open.
+        directory::quarantine(&*self.fs, &self.dir, id, &self.dir.join(quarantine::DIR))?;
         let (mint, maxt) = (block.meta().mint, block.meta().maxt);
-        let entry = Quarantined { id, mint, maxt, why: why.to_string() };
-        self.compaction.quarantined.write().push(entry);
-        Ok(directory::quarantine(&*self.fs, &self.dir, id, &self.dir.join("quarantine"))?)
+        self.replace_blocks(&mut maintenance, &[], &[id], Some(Quarantined { id, mint, maxt }))
     }
 }

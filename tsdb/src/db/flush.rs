@@ -1,18 +1,29 @@
 //! From head to block.
 
+use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use model::{Labels, SeriesBuf};
 
+use super::delete::tombstones_edit;
 use super::steps::StepError;
 use super::{Db, Maintenance};
 use crate::block::{Block, BlockId, BlockMeta, BlockSource, BlockWriter};
 use crate::head::late::{LateBuffer, LateValue};
-use crate::head::read::read_late;
+use crate::head::read::{SeriesSnapshot, read_late};
 use crate::manifest::Edit;
-use crate::view::View;
+use crate::quarantine::Quarantined;
+use crate::tombstones::Mask;
 use crate::wal::WalMode;
 use crate::wal::record::SeriesRef;
+
+/// What reading series after series reuses.
+#[derive(Debug, Default)]
+pub(super) struct InOrderReader {
+    buf: SeriesBuf,
+    snapshot: SeriesSnapshot,
+}
 
 impl Db {
     /// Writes the in-order samples below `boundary` to a block and publishes it. Returns whether
@@ -26,18 +37,11 @@ impl Db {
         // An earlier attempt may have raised the boundary and failed behind that.
         let boundary = boundary.max(self.head.boundary());
         let seq = self.head.raise_boundary(boundary, || self.wal.last_seq());
-        self.settle(seq)?;
-        let mut buf = SeriesBuf::new();
-        let block = self.write_block(BlockSource::Flush, seq, |slot, series, labels, writer| {
-            let snapshot = self.head.snapshot(slot, series, from, boundary - 1);
-            buf.begin();
-            let read = snapshot.read(from, boundary - 1, &mut buf);
-            buf.end();
-            read?;
-            if !buf.times().is_empty() || !buf.histograms().is_empty() {
-                writer.add_series(&labels(), buf.times(), buf.values(), buf.histograms())?;
-            }
-            Ok(())
+        self.settle(maintenance, seq)?;
+        let mut reader = InOrderReader::default();
+        let source = BlockSource::Flush;
+        let block = self.write_block(&self.dir, source, seq, |slot, series, labels, writer| {
+            self.add_in_order(slot, series, from..boundary, &mut reader, labels, writer)
         })?;
         maintenance.manifest.append(&Edit {
             boundary: Some(boundary),
@@ -59,8 +63,8 @@ impl Db {
             None if self.head.late_buffers().iter().all(|b| b.is_empty()) => return Ok(false),
             None => self.head.freeze_late(|| self.wal.last_seq()),
         };
-        self.settle(seq)?;
-        let block = self.write_late_block(seq, &frozen)?;
+        self.settle(maintenance, seq)?;
+        let block = self.write_late_block(&self.dir, seq, &[frozen])?;
         maintenance.manifest.append(&Edit {
             late_seq: Some(seq),
             add: block.iter().map(|b| b.id()).collect(),
@@ -70,19 +74,43 @@ impl Db {
         let flushed = block.is_some();
         self.publish(self.views.load().boundary, block);
         self.head.drop_frozen_late();
+        maintenance.late_since_ms = None;
         maintenance.retired_chunks = true;
         Ok(flushed)
     }
 
-    fn write_late_block(
+    /// Adds the in-order samples of a series in `times` to a block.
+    pub(super) fn add_in_order(
         &self,
+        slot: u32,
+        series: SeriesRef,
+        times: Range<i64>,
+        InOrderReader { buf, snapshot }: &mut InOrderReader,
+        labels: &mut dyn FnMut() -> Labels,
+        writer: &mut BlockWriter,
+    ) -> Result<(), StepError> {
+        let (mint, maxt) = (times.start, times.end - 1);
+        self.head.snapshot(slot, series, (mint, maxt), snapshot);
+        buf.begin();
+        let read = snapshot.read(mint, maxt, buf);
+        buf.end();
+        read?;
+        if !buf.times().is_empty() || !buf.histograms().is_empty() {
+            writer.add_series(&labels(), buf.times(), buf.values(), buf.histograms())?;
+        }
+        Ok(())
+    }
+
+    /// Writes the samples of `buffers`, oldest first, to a block in `parent`.
+    pub(super) fn write_late_block(
+        &self,
+        parent: &Path,
         seq: u64,
-        frozen: &Arc<LateBuffer>,
+        buffers: &[Arc<LateBuffer>],
     ) -> Result<Option<Arc<Block>>, StepError> {
-        let buffers = [Arc::clone(frozen)];
-        self.write_block(BlockSource::Late, seq, |_, series, labels, writer| {
+        self.write_block(parent, BlockSource::Late, seq, |_, series, labels, writer| {
             let (mut times, mut values, mut histograms) = (Vec::new(), Vec::new(), Vec::new());
-            for (t, value) in read_late(&buffers, series, i64::MIN, i64::MAX) {
+            for (t, value) in read_late(buffers, series, i64::MIN, i64::MAX) {
                 match value {
                     LateValue::Float(bits) => {
                         times.push(t);
@@ -99,16 +127,17 @@ impl Db {
     }
 
     /// Waits until everything logged up to `seq` is durable and visible.
-    pub(super) fn settle(&self, seq: u64) -> Result<(), StepError> {
+    pub(super) fn settle(&self, maintenance: &mut Maintenance, seq: u64) -> Result<(), StepError> {
         self.wal.commit(seq, WalMode::EveryWrite)?;
         self.head.apply(u16::MAX, self.visible_seq(self.options.wal_mode));
-        Ok(())
+        self.show_deletions(maintenance)
     }
 
-    /// Writes a block of what `add` adds for each live series, in label order, and makes its
+    /// Writes a block in `parent` of what `add` adds for each live series, in label order, and makes its
     /// directory durable under its name. `None` where nothing was added.
-    fn write_block(
+    pub(super) fn write_block(
         &self,
+        parent: &Path,
         source: BlockSource,
         last_seq: u64,
         mut add: impl FnMut(
@@ -131,7 +160,7 @@ impl Db {
             source,
             ..BlockMeta::new(id)
         };
-        let mut writer = BlockWriter::create(Arc::clone(&self.fs), &self.dir, meta)?;
+        let mut writer = BlockWriter::create(Arc::clone(&self.fs), parent, meta)?;
         for (slot, series) in slots {
             // Only maintenance drops series, and this is maintenance: the slot is still theirs.
             add(slot, series, &mut || self.head.index().labels(slot), &mut writer)?;
@@ -140,42 +169,56 @@ impl Db {
             return Ok(None);
         }
         writer.finish()?;
-        let block = Block::open(&*self.fs, &self.dir.join(id.to_string()))?;
+        let block = Block::open(&*self.fs, &parent.join(id.to_string()))?;
         self.counters.flush_bytes_written.add(block.disk_bytes());
         Ok(Some(block))
     }
 
     fn publish(&self, boundary: i64, block: Option<Arc<Block>>) {
         self.counters.flushes.add(u64::from(block.is_some()));
-        let mut blocks = self.views.load().blocks.clone();
+        let view = self.views.load();
+        let mut blocks = view.blocks.clone();
+        // No tombstone is newer than its rows, or what it takes was removed from them before.
         blocks.extend(block);
-        self.views.publish(View { boundary, blocks });
+        self.views.publish(view.with(boundary, blocks));
     }
 
     /// Replaces the view with an equal one, so that those who hold it now can be told from those
     /// who come later.
     pub(super) fn republish(&self) {
         let view = self.views.load();
-        self.views.publish(View { boundary: view.boundary, blocks: view.blocks.clone() });
+        self.views.publish(view.with(view.boundary, view.blocks.clone()));
     }
 
     /// Puts `add` in the place of `remove` in the manifest and in the view; the directories of
-    /// `remove` may then go.
+    /// `remove` may then go. From then on answers say that the samples of `lost` are missing.
     pub(super) fn replace_blocks(
         &self,
         maintenance: &mut Maintenance,
         add: &[Arc<Block>],
         remove: &[BlockId],
+        lost: Option<Quarantined>,
     ) -> Result<(), StepError> {
+        let view = self.views.load();
+        let stay = view.blocks.iter().filter(|b| !remove.contains(&b.id()));
+        let mut next = view.with(view.boundary, stay.chain(add).cloned().collect());
+        // What was deleted while they were written is in them.
+        for block in add {
+            if let Some(mask) = Mask::of(block, &next.tombstones, None)? {
+                next.masks.insert(block.id(), mask);
+            }
+        }
+        next.drop_idle_tombstones();
+        let (add_tombstones, remove_tombstones) = tombstones_edit(maintenance, &next);
         maintenance.manifest.append(&Edit {
             add: add.iter().map(|b| b.id()).collect(),
             remove: remove.to_vec(),
+            add_tombstones,
+            remove_tombstones,
             ..self.edit()
         })?;
-        let view = self.views.load();
-        let stay = view.blocks.iter().filter(|b| !remove.contains(&b.id()));
-        let blocks = stay.chain(add).cloned().collect();
-        self.views.publish(View { boundary: view.boundary, blocks });
+        next.missing = view.missing.iter().cloned().chain(lost).collect();
+        self.views.publish(next);
         Ok(())
     }
 }

@@ -10,17 +10,19 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
 use super::compaction::Compaction;
+use super::delete::Deletions;
 use super::stats::Counters;
 use super::{Db, Maintenance, note_databases, note_metadata};
 use crate::block::directory::{self, Found};
 use crate::block::{Block, BlockError, BlockId, BlockMeta, META_FILE};
-use crate::checkpoint::{self, CheckpointReport, Part};
+use crate::checkpoint::{self, Checkpoint, CheckpointReport};
 use crate::fs::Fs;
-use crate::head::restore::Replay;
+use crate::head::replay::Replay;
 use crate::head::{Head, HeadOptions};
 use crate::lock::{DirLock, LockError};
-use crate::manifest::{Manifest, ManifestError};
+use crate::manifest::{Edit, Manifest, ManifestError};
 use crate::options::DbOptions;
+use crate::quarantine::{self, Quarantined};
 use crate::view::{View, Views};
 use crate::wal::record::Record;
 use crate::wal::{Position, SegmentIndex, Wal, WalError, WalOptions};
@@ -81,60 +83,72 @@ impl Db {
         make_directories(&*fs, dir)
             .map_err(|source| OpenError::Directory { dir: dir.to_owned(), source })?;
         let lock = DirLock::acquire(&*fs, dir)?;
-        let manifest = Manifest::open(Arc::clone(&fs), dir)?;
+        let mut manifest = Manifest::open(Arc::clone(&fs), dir)?;
         let state = manifest.state().clone();
         let mut report = OpenReport::default();
 
-        let blocks = open_blocks(&*fs, dir, &state.blocks, &mut report)?;
-        report.blocks = blocks.len();
-
-        let head_options = HeadOptions {
-            block_range_ms: options.block_range_ms,
-            max_series: options.max_series,
-            seed: options.seed,
-            memory: options.memory.clone(),
-        };
-        let head = Arc::new(Head::new(head_options, state.boundary, state.max_series_ref + 1));
+        let mut lost = Lost::default();
+        let blocks = open_blocks(&*fs, dir, &state.blocks, &mut lost, &mut report)?;
+        let head =
+            Arc::new(Head::new(head_options(&options), state.boundary, state.max_series_ref + 1));
         let mut names = Names::default();
-        let mut replay = Replay::behind(state.late_seq);
-        let (mut seq, mut damaged_checkpoint) = (0, None);
-        if let Some(segment) = state.checkpoint {
-            let found = read_checkpoint(&*fs, dir, segment, &mut |seq, part| match part {
-                Part::Record(record) => {
+        let replay = Mutex::new(Replay::behind(state.late_seq));
+        let mut deletions = Deletions::new(&state.tombstones);
+        let mut late_records = Vec::new();
+        let found = match state.checkpoint {
+            None => CheckpointReport::default(),
+            Some(segment) => {
+                restore_checkpoint(&*fs, dir, segment, &head, &replay, &mut |record| {
                     names.take(&record);
-                    // Its late rows are in no block, unless a flush came after it and took them
-                    // together with rows of later records: then the block knows better.
-                    head.replay(seq.saturating_add(1), &record, &mut replay);
-                }
-                Part::Chunks(state) => head.restore(state, &mut replay),
-            })?;
-            seq = found.seq;
-            let damaged_regions = found.damaged_frames + u64::from(found.truncated);
-            damaged_checkpoint = Some(segment).filter(|_| damaged_regions > 0);
-            report.damaged_regions += damaged_regions;
-        }
+                    late_records.push(record);
+                })?
+            }
+        };
+        deletions.skip_to(found.seq);
+        let damaged_regions = found.damaged_frames + u64::from(found.truncated);
+        report.damaged_regions += damaged_regions;
+        let damaged_checkpoint = state.checkpoint.filter(|_| damaged_regions > 0);
+        progress(replay.lock().rows);
         let segment = state.checkpoint.and_then(|segment| u32::try_from(segment).ok());
-        let from = Position { segment: SegmentIndex(segment.unwrap_or(1)), seq: seq + 1 };
-        // Where checkpoint and log are lost, records must not get numbers that the manifest calls
-        // flushed: replay would skip their late rows.
-        let wal_options =
-            WalOptions { mode: options.wal_mode, used_seq: state.late_seq, ..WalOptions::new(dir) };
-        let (wal, wal_report) =
-            Wal::open(Arc::clone(&fs), wal_options, from, &mut |seq, record| {
+        let from = Position { segment: SegmentIndex(segment.unwrap_or(1)), seq: found.seq + 1 };
+        let used_seq = used_seq(&blocks, state.late_seq, deletions.last_seq());
+        let wal_options = WalOptions { mode: options.wal_mode, used_seq, ..WalOptions::new(dir) };
+        let (opened, replay) = head.replaying(replay.into_inner(), |replayer| {
+            for record in late_records {
+                // Its late rows are in no block, unless a flush came after it and took them
+                // together with rows of later records: then the block knows better.
+                replayer.record(found.seq.saturating_add(1), record);
+            }
+            let opened = Wal::open(Arc::clone(&fs), wal_options, from, &mut |seq, record| {
                 names.take(&record);
-                head.replay(seq, &record, &mut replay);
-                progress(replay.rows);
+                deletions.replay(seq, &record, replayer);
+                replayer.record(seq, record);
+                progress(replayer.rows());
                 Ok(())
-            })?;
+            });
+            deletions.end(replayer);
+            opened
+        });
+        let (wal, wal_report) = opened?;
         head.end_replay(&replay);
-        report.damaged_regions += wal_report.damaged_regions;
+        report.damaged_regions +=
+            wal_report.damaged_regions + u64::from(wal_report.lost_records > 0);
+        let last_seq = wal_report.last_seq.max(found.seq);
+        let is_cut = checkpoint::is_one_lost(&*fs, &dir.join("wal"), state.checkpoint, last_seq)?;
+        report.damaged_regions += u64::from(is_cut);
         (report.replayed_rows, report.orphaned_rows) = (replay.rows, replay.orphans);
 
-        let view = View { boundary: state.boundary, blocks };
+        let mut view = deletions.view(state.boundary, blocks, &mut |block, why| {
+            lost.leave_out(&*fs, dir, block.id(), &why, &mut report)
+        })?;
+        lost.note(&*fs, dir, &mut manifest, &mut view)?;
+        report.blocks = view.blocks.len();
         let maintenance = Maintenance {
             manifest,
             dropped_slots: Vec::new(),
             damaged_checkpoint,
+            checkpoint_bytes: found.bytes,
+            late_since_ms: None,
             retired_chunks: true,
         };
         let compaction = Compaction::new(options.max_compacted_range_ms);
@@ -147,6 +161,8 @@ impl Db {
             views: Views::new(view),
             maintenance: Mutex::new(maintenance),
             compaction,
+            short_of_disk: arc_swap::ArcSwapOption::empty(),
+            unseen_deletions: Mutex::default(),
             counters: Counters::default(),
             last_seen_ms: Some(state.last_seen_ms).filter(|ms| *ms > i64::MIN),
             metadata: RwLock::new(names.metadata),
@@ -157,6 +173,22 @@ impl Db {
         };
         Ok((db, report))
     }
+}
+
+fn head_options(options: &DbOptions) -> HeadOptions {
+    HeadOptions {
+        block_range_ms: options.block_range_ms,
+        max_series: options.max_series,
+        seed: options.seed,
+        memory: options.memory.clone(),
+    }
+}
+
+/// Where checkpoint and log are lost, records must not get numbers that the manifest calls flushed:
+/// replay would skip their late rows. And a delete must get a higher one than the blocks that it masks.
+fn used_seq(blocks: &[Arc<Block>], late_seq: u64, deleted_seq: u64) -> u64 {
+    let settled = blocks.iter().map(|b| b.meta().settled_seq()).max().unwrap_or(0);
+    settled.max(late_seq).max(deleted_seq)
 }
 
 /// Metadata and databases as records name them.
@@ -179,7 +211,7 @@ fn make_directories(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
         fs.create_dir(dir)?;
         dir.parent().map_or(Ok(()), |parent| fs.sync_dir(parent))?;
     }
-    for sub in ["wal", "quarantine"] {
+    for sub in ["wal", quarantine::DIR] {
         fs.create_dir(&dir.join(sub))?;
     }
     // An earlier start may have ended between making it and this. Who may not read the directory
@@ -198,25 +230,86 @@ impl Names {
     }
 }
 
-/// Reads the checkpoint at `segment`; one that is missing or has no valid header goes to the
-/// quarantine, and replay begins with what the log still has.
-fn read_checkpoint(
+/// Restores the checkpoint at `segment` and hands what is left of its records to `visit`; one that
+/// is missing or has no valid header goes to the quarantine, and replay begins with what the log
+/// still has.
+fn restore_checkpoint(
     fs: &dyn Fs,
     dir: &Path,
     segment: u64,
-    visit: &mut dyn FnMut(u64, Part),
+    head: &Head,
+    replay: &Mutex<Replay>,
+    visit: &mut dyn FnMut(Record),
 ) -> io::Result<CheckpointReport> {
     let wal = dir.join("wal");
-    match checkpoint::read(fs, &wal, segment, visit) {
+    let restored = Checkpoint::open(fs, &wal, segment).and_then(|checkpoint| {
+        checkpoint.series(&|frame| head.restore(frame, replay))?;
+        checkpoint.records(|mut record| {
+            head.restore_record(&mut record, replay);
+            visit(record);
+        })?;
+        Ok(checkpoint.report())
+    });
+    match restored {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) if matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
-            let (path, aside) = (checkpoint::path(&wal, segment), dir.join("quarantine"));
+            let (path, aside) = (checkpoint::path(&wal, segment), dir.join(quarantine::DIR));
             fs.rename(&path, &aside.join(format!("{segment:010}.ckpt")))?;
             fs.sync_dir(&aside)?;
         }
-        read => return read,
+        restored => return restored,
     }
-    Ok(CheckpointReport { seq: 0, damaged_frames: 1, truncated: true })
+    Ok(CheckpointReport { damaged_frames: 1, truncated: true, ..CheckpointReport::default() })
+}
+
+/// Live blocks that are not opened.
+#[derive(Default)]
+struct Lost {
+    /// They are in quarantine.
+    moved: Vec<BlockId>,
+    /// They stay where they are, for a later attempt or a later version.
+    left_out: Vec<Quarantined>,
+}
+
+impl Lost {
+    /// Takes the blocks that were moved out of the manifest: the quarantine, which is durable, says from
+    /// here on what is missing, and `view` tells whoever asks.
+    fn note(
+        self,
+        fs: &dyn Fs,
+        dir: &Path,
+        manifest: &mut Manifest,
+        view: &mut View,
+    ) -> Result<(), OpenError> {
+        if !self.moved.is_empty() {
+            manifest.append(&Edit { remove: self.moved, ..Edit::default() })?;
+        }
+        view.keeps_tombstones = !self.left_out.is_empty();
+        view.missing = quarantine::list(fs, dir)?.into_iter().chain(self.left_out).collect();
+        view.drop_idle_tombstones();
+        Ok(())
+    }
+
+    /// Does without a live block; a damaged one goes to the quarantine.
+    fn leave_out(
+        &mut self,
+        fs: &dyn Fs,
+        dir: &Path,
+        id: BlockId,
+        why: &BlockError,
+        report: &mut OpenReport,
+    ) -> io::Result<()> {
+        let what = if matches!(why, BlockError::Corrupt { .. }) {
+            directory::quarantine(fs, dir, id, &dir.join(quarantine::DIR))?;
+            self.moved.push(id);
+            "in quarantine"
+        } else {
+            self.left_out.push(Quarantined::new(fs, &dir.join(id.to_string()), id));
+            "left out"
+        };
+        report.damaged_blocks.push(format!("block {id} is {what}: {why}"));
+        Ok(())
+    }
 }
 
 /// Opens the live blocks; what else is found in the directory is dealt with as the table of
@@ -225,21 +318,22 @@ fn open_blocks(
     fs: &dyn Fs,
     dir: &Path,
     live: &BTreeSet<BlockId>,
+    lost: &mut Lost,
     report: &mut OpenReport,
 ) -> io::Result<Vec<Arc<Block>>> {
-    let aside = dir.join("quarantine");
+    let aside = dir.join(quarantine::DIR);
     let (mut blocks, mut not_live) = (Vec::new(), Vec::new());
     for found in directory::compare(&fs.read_dir(dir)?, live) {
         match found {
             Found::Live(id) => match Block::open(fs, &dir.join(id.to_string())) {
                 Ok(block) => blocks.push(block),
-                Err(why @ BlockError::Corrupt { .. }) => {
-                    directory::quarantine(fs, dir, id, &aside)?;
-                    report.damaged_blocks.push(format!("block {id} is in quarantine: {why}"));
-                }
-                Err(why) => report.damaged_blocks.push(format!("block {id} is left out: {why}")),
+                Err(why) => lost.leave_out(fs, dir, id, &why, report)?,
             },
-            Found::Missing(id) => report.damaged_blocks.push(format!("block {id} is missing")),
+            Found::Missing(id) => {
+                directory::note_missing(fs, id, &aside)?;
+                lost.moved.push(id);
+                report.damaged_blocks.push(format!("block {id} is missing"));
+            }
             Found::NotLive(id) => not_live.push(id),
             Found::Rest(name) => directory::remove(fs, dir, &name)?,
             Found::Foreign(_) => {}
@@ -251,7 +345,7 @@ fn open_blocks(
         if all_well && is_superfluous(fs, dir, id, &blocks) {
             directory::delete(fs, dir, id)?;
         } else {
-            directory::quarantine(fs, dir, id, &aside)?;
+            directory::set_aside(fs, dir, id, &aside)?;
         }
     }
     Ok(blocks)

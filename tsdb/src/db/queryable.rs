@@ -11,36 +11,47 @@ use super::Db;
 use crate::block::{Block, BlockError};
 use crate::head::select::HeadPostings;
 use crate::postings::resolve;
+use crate::quarantine;
 use crate::query::SharedSource;
 use crate::query::block_source::BlockSource;
 use crate::query::head_source::HeadSource;
+use crate::query::masked_source::{self, MaskedSource};
 use crate::query::set::MergedSet;
 use crate::view::View;
 
 impl Db {
+    /// What has the series, and what should have and is missing.
     fn sources(
         &self,
         matchers: &[Matcher],
         mint: i64,
         maxt: i64,
-    ) -> Result<Vec<SharedSource>, ReadError> {
+    ) -> Result<(Vec<SharedSource>, Vec<String>), ReadError> {
         // The late buffers first: if one is flushed and dropped in between, the view that is
         // loaded after it has the block.
         let late = self.head.late_buffers();
         let view: Arc<View> = self.views.load();
+        let warnings = quarantine::warnings(&view.missing, mint, maxt);
         let mut sources: Vec<SharedSource> = Vec::new();
         for block in &view.blocks {
-            if block.meta().overlaps(mint, maxt) {
-                let source = BlockSource::select(Arc::clone(block), matchers)?;
-                sources.push(Arc::new(source));
+            if !block.meta().overlaps(mint, maxt) {
+                continue;
             }
+            let block = Arc::clone(block);
+            sources.push(match view.mask(block.id()) {
+                None => Arc::new(BlockSource::select(block, matchers)?),
+                Some(mask) => {
+                    let mask = Arc::clone(mask);
+                    Arc::new(MaskedSource::select(block, mask, matchers, mint, maxt)?)
+                }
+            });
         }
         if maxt >= view.boundary || late.iter().any(|b| b.overlaps(mint, maxt)) {
             let boundary = view.boundary;
             let source = HeadSource::select(&self.head, matchers, boundary, late, view);
             sources.push(Arc::new(source));
         }
-        Ok(sources)
+        Ok((sources, warnings))
     }
 
     fn names(
@@ -55,7 +66,10 @@ impl Db {
         for block in &view.blocks {
             request.interrupt.check()?;
             if block.meta().overlaps(request.mint, request.maxt) {
-                out.extend(list(&Names::Block(block))?);
+                let hidden = view
+                    .mask(block.id())
+                    .map(|mask| masked_source::hidden(block, mask, request.mint, request.maxt));
+                out.extend(list(&Names::Block(block, hidden))?);
             }
         }
         let (first, last) = self.head.bounds();
@@ -68,15 +82,28 @@ impl Db {
 }
 
 impl Block {
-    /// The series that pass; `None` where every series does.
-    fn within(&self, matchers: &[Matcher]) -> Result<Option<RoaringBitmap>, BlockError> {
-        if matchers.is_empty() { Ok(None) } else { self.select(matchers).map(Some) }
+    /// The series that pass and are not `hidden`; `None` where every series is.
+    fn within(
+        &self,
+        matchers: &[Matcher],
+        hidden: Option<&RoaringBitmap>,
+    ) -> Result<Option<RoaringBitmap>, BlockError> {
+        let hidden = hidden.filter(|hidden| !hidden.is_empty());
+        if matchers.is_empty() && hidden.is_none() {
+            return Ok(None);
+        }
+        let mut within = self.select(matchers)?;
+        if let Some(hidden) = hidden {
+            within -= hidden;
+        }
+        Ok(Some(within))
     }
 }
 
 /// Where names are listed.
 enum Names<'a> {
-    Block(&'a Block),
+    /// And the series of which everything is deleted.
+    Block(&'a Block, Option<RoaringBitmap>),
     Head(&'a crate::head::Head),
 }
 
@@ -88,8 +115,14 @@ fn never<T>(result: Result<T, Infallible>) -> T {
 impl Queryable for Db {
     fn select(&self, selection: &Selection) -> Result<Box<dyn SeriesSet>, ReadError> {
         let Selection { matchers, mint, maxt, interrupt, .. } = selection;
-        let sources = self.sources(matchers, *mint, *maxt)?;
-        Ok(Box::new(MergedSet::new(sources, *mint, *maxt, Arc::clone(interrupt))?))
+        let (sources, warnings) = self.sources(matchers, *mint, *maxt)?;
+        let (bounds, seed) = ((*mint, *maxt), self.options.seed);
+        let set = MergedSet::new(sources, bounds, seed, Arc::clone(interrupt))?;
+        Ok(Box::new(set.with_warnings(warnings)))
+    }
+
+    fn warnings(&self, mint: i64, maxt: i64) -> Vec<String> {
+        quarantine::warnings(&self.views.load().missing, mint, maxt)
     }
 
     fn label_names(&self, request: &NamesRequest) -> Result<Vec<String>, ReadError> {
@@ -101,8 +134,8 @@ impl Queryable for Db {
                     .then(|| never(resolve::select(&index, &request.matchers)));
                 Ok(never(resolve::label_names(&index, within.as_ref())))
             }
-            Names::Block(block) => {
-                let within = block.within(&request.matchers)?;
+            Names::Block(block, hidden) => {
+                let within = block.within(&request.matchers, hidden.as_ref())?;
                 Ok(resolve::label_names(*block, within.as_ref())?)
             }
         })
@@ -117,8 +150,8 @@ impl Queryable for Db {
                     .then(|| never(resolve::select(&index, &request.matchers)));
                 Ok(never(resolve::label_values(&index, name, within.as_ref())))
             }
-            Names::Block(block) => {
-                let within = block.within(&request.matchers)?;
+            Names::Block(block, hidden) => {
+                let within = block.within(&request.matchers, hidden.as_ref())?;
                 Ok(resolve::label_values(*block, name, within.as_ref())?)
             }
         })

@@ -1,5 +1,7 @@
 //! Numbers about a database.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Db;
@@ -36,6 +38,7 @@ pub(super) struct Counters {
     pub(super) time_retentions: Counter,
     pub(super) size_retentions: Counter,
     pub(super) series_removed: Counter,
+    pub(super) deleted_samples: Counter,
 }
 
 /// What `/metrics` and `status/tsdb` show.
@@ -57,6 +60,8 @@ pub struct DbStats {
     pub late_samples: u64,
     /// Bytes of memory of the head, nearly.
     pub head_bytes: u64,
+    /// Whether new series are refused for want of memory.
+    pub refuses_series: bool,
     /// Bytes of the log.
     pub wal_bytes: u64,
     /// Sequence number of the newest record.
@@ -97,8 +102,12 @@ pub struct DbStats {
     pub size_retentions: u64,
     /// Series that left the head since the start.
     pub series_removed: u64,
-    /// Blocks that were found damaged and moved to quarantine since the start.
+    /// Blocks whose samples are missing from answers.
     pub quarantined_blocks: u64,
+    /// Samples deleted since the start.
+    pub deleted_samples: u64,
+    /// Deletes that wait to be carried out in blocks.
+    pub num_tombstones: u64,
 }
 
 /// What retention by size weighs.
@@ -131,10 +140,7 @@ impl Db {
     pub fn stats(&self) -> DbStats {
         let (view, counters) = (self.views.load(), &self.counters);
         let (min_time_ms, max_time_ms) = self.head.bounds();
-        let num_label_pairs = {
-            let index = self.head.index();
-            index.names().map(|(_, n)| n.values.len() as u64).sum()
-        };
+        let num_label_pairs = self.head.index().num_pairs() as u64;
         DbStats {
             num_series: self.head.num_series(),
             num_chunks: self.head.num_chunks(),
@@ -144,6 +150,7 @@ impl Db {
             samples_applied: self.head.samples_applied(),
             late_samples: self.head.late_buffers().iter().map(|b| b.num_rows()).sum(),
             head_bytes: self.head.heap_bytes(),
+            refuses_series: self.head.refused_series(),
             wal_bytes: self.wal.size_bytes(),
             wal_last_seq: self.wal.last_seq(),
             num_blocks: view.blocks.len() as u64,
@@ -164,7 +171,9 @@ impl Db {
             time_retentions: counters.time_retentions.get(),
             size_retentions: counters.size_retentions.get(),
             series_removed: counters.series_removed.get(),
-            quarantined_blocks: self.quarantined_blocks().len() as u64,
+            quarantined_blocks: view.missing.len() as u64,
+            deleted_samples: counters.deleted_samples.get(),
+            num_tombstones: view.tombstones.len() as u64,
         }
     }
 
@@ -184,29 +193,104 @@ impl Db {
     /// The biggest names of the head, at most `limit` of each kind.
     pub fn head_top(&self, limit: usize) -> HeadTop {
         let index = self.head.index();
-        let mut top = HeadTop::default();
+        let (mut metrics, mut values) = (Top::new(limit), Top::new(limit));
+        let (mut bytes_by_name, mut pairs) = (Top::new(limit), Top::new(limit));
         for (name, entry) in index.names() {
-            top.values_by_label.push((name.to_string(), entry.values.len() as u64));
+            values.push([name, "", ""], entry.num_values() as u64);
             let mut bytes = 0;
-            for (value, list) in &entry.values {
+            for (value, list) in entry.lists() {
+                let value = &**index.text(value);
                 bytes += (name.len() + value.len() + 2) as u64 * list.len();
-                top.series_by_pair.push((format!("{name}={value}"), list.len()));
+                pairs.push([name, "=", value], list.len());
                 if &**name == model::NAME_LABEL {
-                    top.series_by_metric.push((value.to_string(), list.len()));
+                    metrics.push([value, "", ""], list.len());
                 }
             }
-            top.bytes_by_label.push((name.to_string(), bytes));
+            bytes_by_name.push([name, "", ""], bytes);
         }
-        drop(index);
-        for list in [
-            &mut top.series_by_metric,
-            &mut top.values_by_label,
-            &mut top.bytes_by_label,
-            &mut top.series_by_pair,
-        ] {
-            list.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-            list.truncate(limit);
+        HeadTop {
+            series_by_metric: metrics.finish(),
+            values_by_label: values.finish(),
+            bytes_by_label: bytes_by_name.finish(),
+            series_by_pair: pairs.finish(),
         }
-        top
+    }
+}
+
+/// The biggest of what is pushed: borrowed, so that no text is made for what does not stay.
+struct Top<'a> {
+    limit: usize,
+    heap: BinaryHeap<Reverse<(u64, Reverse<Name<'a>>)>>,
+}
+
+/// A text in parts.
+#[derive(Debug, Clone, Copy)]
+struct Name<'a>([&'a str; 3]);
+
+impl Name<'_> {
+    fn bytes(&self) -> impl Iterator<Item = u8> + '_ {
+        self.0.iter().flat_map(|part| part.bytes())
+    }
+}
+
+impl Ord for Name<'_> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.bytes().cmp(other.bytes())
+    }
+}
+
+impl PartialOrd for Name<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Name<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Name<'_> {}
+
+impl<'a> Top<'a> {
+    fn new(limit: usize) -> Self {
+        Self { limit, heap: BinaryHeap::new() }
+    }
+
+    fn push(&mut self, name: [&'a str; 3], number: u64) {
+        let candidate = Reverse((number, Reverse(Name(name))));
+        if self.heap.len() < self.limit {
+            self.heap.push(candidate);
+        } else if let Some(mut least) = self.heap.peek_mut()
+            && *least > candidate
+        {
+            *least = candidate;
+        }
+    }
+
+    fn finish(self) -> Vec<CountBy> {
+        let sorted = self.heap.into_sorted_vec();
+        sorted.into_iter().map(|Reverse((n, Reverse(name)))| (name.0.concat(), n)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_biggest_stay_and_equal_ones_are_sorted_by_their_whole_text() {
+        let mut top = Top::new(3);
+        for (name, value, n) in
+            [("b", "", 1), ("a", "x", 5), ("a.b", "x", 5), ("c", "d", 4), ("d", "", 4)]
+        {
+            top.push([name, "=", value], n);
+        }
+        let want = [("a.b=x", 5), ("a=x", 5), ("c=d", 4)];
+        assert_eq!(top.finish(), want.map(|(text, n)| (text.to_owned(), n)));
+        let mut none = Top::new(0);
+        none.push(["a", "", ""], 1);
+        assert!(none.finish().is_empty());
     }
 }

@@ -3,21 +3,19 @@
 
 use std::io;
 
+use super::delete::tombstones_edit;
 use super::stats::Counters;
 use super::{Db, Maintenance};
 use crate::append::AppendError;
 use crate::block::BlockError;
 use crate::checkpoint::CheckpointWriter;
 use crate::fs::Fs;
-use crate::head::restore::{ChunkState, SeriesState};
 use crate::manifest::{Edit, ManifestError};
 use crate::wal::WalError;
-use crate::wal::record::{HistogramRow, Record};
+use crate::wal::record::Record;
 
-/// Series in one record of a checkpoint.
-const CHECKPOINT_BATCH: usize = 1024;
 /// Names or histograms in one record of a checkpoint: a frame takes 16 KiB of each.
-const CHECKPOINT_BIG_ROWS: usize = 4096;
+pub(super) const CHECKPOINT_BIG_ROWS: usize = 4096;
 
 /// Why a step failed; what it had written is removed or ignored, and the next call tries again.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +44,9 @@ pub enum StepError {
         free: u64,
     },
     /// A compaction made more or fewer samples than it should; its inputs stay.
-    #[error("{samples_in} samples in, {samples_out} out, {duplicates} duplicates")]
+    #[error(
+        "{samples_in} samples in, {samples_out} out, {duplicates} duplicates, {deleted} deleted"
+    )]
     Lost {
         /// Samples of the inputs.
         samples_in: u64,
@@ -54,6 +54,8 @@ pub enum StepError {
         samples_out: u64,
         /// Samples that another one beat.
         duplicates: u64,
+        /// Samples that tombstones took.
+        deleted: u64,
     },
 }
 
@@ -73,16 +75,23 @@ impl Db {
     pub fn recover_wal_step(&self) -> Result<(), AppendError> {
         self.wal.try_recover().map_err(|e| AppendError::Wal(e.to_string()))?;
         self.head.apply(u16::MAX, self.visible_seq(self.options.wal_mode));
-        Ok(())
+        if self.unseen_deletions.lock().is_empty() {
+            return Ok(());
+        }
+        let shown = self.show_deletions(&mut self.maintenance());
+        shown.map_err(|e| AppendError::Wal(e.to_string()))
     }
 
-    /// Flushes what is due: late samples by size, in-order ones by size or, once the head spans one
+    /// Flushes what is due: late samples by size or age, in-order ones by size or, once the head spans one
     /// and a half block ranges, by time. Returns whether a block was written.
     ///
     /// # Errors
     /// [`StepError`].
     pub fn flush_step(&self) -> Result<bool, StepError> {
-        let mut maintenance = self.maintenance.lock();
+        if self.is_short_of_disk() {
+            return Ok(false);
+        }
+        let mut maintenance = self.maintenance();
         let flushed = self
             .flush_due(&mut maintenance)
             .inspect_err(|_| self.counters.flushes_failed.add(1))?;
@@ -93,10 +102,13 @@ impl Db {
     }
 
     fn flush_due(&self, maintenance: &mut Maintenance) -> Result<bool, StepError> {
-        let pressed = self.options.memory.used_percent() >= 70;
+        let pressed = self.is_pressed();
         let late: u64 = self.head.late_buffers().iter().map(|b| b.heap_bytes()).sum();
         let mut flushed = false;
-        if late > self.options.max_late_bytes || pressed && late > 1 << 20 {
+        if late > self.options.max_late_bytes
+            || pressed && late > 1 << 20
+            || self.late_is_old(maintenance, late > 0)
+        {
             flushed |= self.flush_late(maintenance)?;
         }
         let (mint, maxt) = self.head.bounds();
@@ -104,7 +116,9 @@ impl Db {
         if mint <= maxt {
             // Not what series take besides: no flush frees that, and every step would write a block.
             let bytes = self.head.chunk_bytes();
-            let due = if bytes > self.options.max_head_bytes || pressed && bytes > 64 << 20 {
+            // A block should be worth its file also where memory is short.
+            let worth = (self.options.memory.limit() / 16).min(64 << 20);
+            let due = if bytes > self.options.max_head_bytes || pressed && bytes > worth {
                 // The newest minute stays: scrapes that are still on their way are in order then.
                 Some(maxt.saturating_sub(60_000))
             } else if maxt.saturating_sub(mint) > range + range / 2 {
@@ -119,12 +133,27 @@ impl Db {
         Ok(flushed)
     }
 
+    /// Whether there are late samples that were there so long ago that they are due. Without it a few
+    /// of them would be in the log, and be replayed at every start, for ever.
+    fn late_is_old(&self, maintenance: &mut Maintenance, is_some: bool) -> bool {
+        let now = self.options.clock.now_ms();
+        // A clock that was set back begins anew.
+        let since = maintenance.late_since_ms.filter(|since| is_some && *since <= now);
+        maintenance.late_since_ms = is_some.then(|| since.unwrap_or(now));
+        since.is_some_and(|since| now - since >= self.options.max_late_age_ms)
+    }
+
+    /// Whether it is time to give memory back early (reliability contract, section 5).
+    fn is_pressed(&self) -> bool {
+        self.options.memory.used_percent() >= 70
+    }
+
     /// Flushes everything now, the newest samples too. Returns whether a block was written.
     ///
     /// # Errors
     /// [`StepError`].
     pub fn flush_all(&self) -> Result<bool, StepError> {
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         let flushed = self.flush_everything(&mut maintenance)?;
         self.write_checkpoint(&mut maintenance, Keep::Series)?;
         Ok(flushed)
@@ -139,21 +168,26 @@ impl Db {
         Ok(late || in_order)
     }
 
-    /// Writes a checkpoint when the log is long. Returns whether it did.
+    /// Writes a checkpoint when the log behind the last one is long. Returns whether it did.
     ///
     /// # Errors
     /// [`StepError`].
     pub fn checkpoint_step(&self) -> Result<bool, StepError> {
-        if self.wal.size_bytes() <= self.options.max_wal_bytes {
+        let (log, least) = (self.wal.size_bytes(), self.options.checkpoint_wal_bytes);
+        if log <= least.min(self.options.max_wal_bytes) {
             return Ok(false);
         }
-        self.write_checkpoint(&mut self.maintenance.lock(), Keep::Series)?;
+        let mut maintenance = self.maintenance();
+        if log <= maintenance.checkpoint_bytes.min(self.options.max_wal_bytes) {
+            return Ok(false);
+        }
+        self.write_checkpoint(&mut maintenance, Keep::Series)?;
         Ok(true)
     }
 
     /// Frees memory that flushes retired, once no query reads it. Returns whether it did.
     pub fn gc_step(&self) -> bool {
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         if !self.views.old_ones_are_gone() {
             return false;
         }
@@ -163,7 +197,10 @@ impl Db {
             return !slots.is_empty();
         }
         let view = self.views.load();
-        let idle = view.boundary.saturating_sub(self.options.block_range_ms);
+        // A series that was idle for a block range is gone. Where memory is short, one that has
+        // nothing left in the head is made again when it goes on.
+        let patience = if self.is_pressed() { 0 } else { self.options.block_range_ms };
+        let idle = view.boundary.saturating_sub(patience);
         maintenance.dropped_slots = self.head.collect_garbage(view.boundary, idle);
         self.counters.series_removed.add(maintenance.dropped_slots.len() as u64);
         maintenance.retired_chunks = false;
@@ -179,9 +216,9 @@ impl Db {
     /// [`StepError`]; everything acknowledged is then still in the log.
     pub fn close(&self) -> Result<(), StepError> {
         *self.closed.write() = true;
-        let mut maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance();
         // Rows that wait since a failed commit count, too.
-        self.settle(self.wal.last_seq())?;
+        self.settle(&mut maintenance, self.wal.last_seq())?;
         self.flush_everything(&mut maintenance)?;
         self.write_checkpoint(&mut maintenance, Keep::Names)?;
         Ok(self.wal.close()?)
@@ -207,24 +244,25 @@ impl Db {
         let place = self.wal.cut()?;
         let (segment, seq) = (u64::from(place.segment.0), place.seq - 1);
         self.head.apply(u16::MAX, self.wal.durable_seq());
+        // The records of deletions before the cut go with the log: from here on the manifest has them.
+        self.show_deletions(maintenance)?;
 
         let dir = self.dir.join("wal");
         let mut writer = CheckpointWriter::create(&*self.fs, &dir, segment, seq)?;
         if keep == Keep::Series {
             self.checkpoint_series(&mut writer)?;
         }
-        for names in self.metadata(None).chunks(CHECKPOINT_BIG_ROWS) {
-            writer.record(&Record { metadata: names.to_vec(), ..Record::default() })?;
-        }
-        for names in self.databases().chunks(CHECKPOINT_BIG_ROWS) {
-            writer.record(&Record { databases: names.to_vec(), ..Record::default() })?;
-        }
+        self.checkpoint_names(&mut writer)?;
         // It may hold rows and newest times of records behind the cut. Were it durable before
         // them, a power cut could leave half a batch, or a series that takes a lost row for known.
         self.wal.sync()?;
-        self.counters.checkpoint_bytes_written.add(writer.finish()?);
+        maintenance.checkpoint_bytes = writer.finish()?;
+        self.counters.checkpoint_bytes_written.add(maintenance.checkpoint_bytes);
+        let (add_tombstones, remove_tombstones) = tombstones_edit(maintenance, &self.views.load());
         maintenance.manifest.append(&Edit {
             checkpoint: Some(segment),
+            add_tombstones,
+            remove_tombstones,
             max_series_ref: Some(self.head.next_ref()),
             ..self.edit()
         })?;
@@ -240,7 +278,7 @@ impl Db {
     /// Moves a damaged checkpoint to the quarantine, if it is not there yet.
     fn keep_checkpoint(&self, segment: u64) -> io::Result<()> {
         let from = crate::checkpoint::path(&self.dir.join("wal"), segment);
-        let aside = self.dir.join("quarantine");
+        let aside = self.dir.join(crate::quarantine::DIR);
         if self.fs.exists(&from)? {
             self.fs.rename(&from, &aside.join(format!("{segment:010}.ckpt")))?;
             self.fs.sync_dir(&aside)?;
@@ -250,16 +288,22 @@ impl Db {
 
     fn checkpoint_series(&self, writer: &mut CheckpointWriter<'_>) -> io::Result<()> {
         let boundary = self.views.load().boundary;
-        let mut batch = Vec::new();
-        let mut result = Ok(());
-        self.head.export(boundary, |state| {
-            batch.push(state);
-            if batch.len() == CHECKPOINT_BATCH && result.is_ok() {
-                result = write_batch(writer, std::mem::take(&mut batch));
+        let mut run = 0;
+        let mut has_histograms = Vec::new();
+        while self.head.export_run(run, &mut |series, slot, index| {
+            writer.series(series, slot, index, boundary);
+            if !series.histograms.is_empty() && has_histograms.last() != Some(&run) {
+                has_histograms.push(run);
             }
-        });
-        result?;
-        write_batch(writer, batch)?;
+        }) {
+            writer.write_full_frame()?;
+            run += 1;
+        }
+        for run in has_histograms {
+            for record in self.head.export_histograms(run, boundary, CHECKPOINT_BIG_ROWS) {
+                writer.record(&record)?;
+            }
+        }
         for buffer in self.head.late_buffers() {
             let mut record = Record::default();
             for (series, t, value) in buffer.iter() {
@@ -270,7 +314,9 @@ impl Db {
                     writer.record(&std::mem::take(&mut record))?;
                 }
             }
-            writer.record(&record)?;
+            if !record.is_empty() {
+                writer.record(&record)?;
+            }
         }
         Ok(())
     }
@@ -283,37 +329,6 @@ pub(super) enum Keep {
     Series,
     /// Metadata and database names: nothing comes behind it.
     Names,
-}
-
-fn write_batch(writer: &mut CheckpointWriter<'_>, batch: Vec<SeriesState>) -> io::Result<()> {
-    let mut record = Record::default();
-    let mut histograms = Vec::new();
-    let mut chunks = Vec::with_capacity(batch.len());
-    for state in batch {
-        let rows = state.histograms.into_iter().map(|(t_ms, value)| HistogramRow {
-            series: state.id,
-            t_ms,
-            late: false,
-            value,
-        });
-        histograms.extend(rows);
-        record.series.push((state.id, state.labels));
-        chunks.push(ChunkState {
-            id: state.id,
-            logged_t: state.logged_t,
-            late_t: state.late_t,
-            logged: state.logged.float_bits(),
-            chunks: state.chunks,
-        });
-    }
-    if record.is_empty() {
-        return Ok(());
-    }
-    writer.record(&record)?;
-    for rows in histograms.chunks(CHECKPOINT_BIG_ROWS) {
-        writer.record(&Record { histograms: rows.to_vec(), ..Record::default() })?;
-    }
-    chunks.iter().try_for_each(|state| writer.chunks(state))
 }
 
 fn remove_other_checkpoints(fs: &dyn Fs, dir: &std::path::Path, keep: u64) -> io::Result<()> {

@@ -352,3 +352,71 @@ fn a_damaged_checkpoint_goes_to_the_quarantine_when_it_is_replaced() {
     let kept = fs.read_dir(&Path::new(DIR).join("quarantine")).unwrap();
     assert!(kept.iter().any(|entry| entry.name == name), "{kept:?}");
 }
+
+/// A clock that a test sets.
+#[derive(Debug, Default)]
+struct Manual(std::sync::atomic::AtomicU64);
+
+impl crate::options::Clock for Manual {
+    fn now_ms(&self) -> u64 {
+        self.0.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn late_rows_are_flushed_when_they_are_old_however_few() {
+    let (fs, clock) = (SimFs::new(1), Arc::<Manual>::default());
+    let set = |now| clock.0.store(now, std::sync::atomic::Ordering::Relaxed);
+    let options = DbOptions { clock: clock.clone(), max_late_age_ms: 100, ..DbOptions::default() };
+    let db = open_on(Arc::new(fs.clone()), options.clone());
+    append(&db, &[(1, 50, 1.0)]);
+    set(1000);
+    assert!(!db.flush_step().unwrap(), "nothing is late");
+    append(&db, &[(1, 10, 2.0)]);
+    for (now, flushed) in [(1000, false), (1099, false), (1100, true), (5000, false)] {
+        set(now);
+        assert_eq!(db.flush_step().unwrap(), flushed, "{now}");
+    }
+    let want = [sample(1, 10, 2.0), sample(1, 50, 1.0)];
+    assert_eq!((read(&db), db.stats().late_samples, db.stats().num_blocks), (want.to_vec(), 0, 1));
+
+    // A clock that is set back does not flush at once, and not never.
+    append(&db, &[(1, 20, 3.0)]);
+    for (now, flushed) in [(5000, false), (200, false), (299, false), (300, true)] {
+        set(now);
+        assert_eq!(db.flush_step().unwrap(), flushed, "{now}");
+    }
+    drop(db);
+    let db = open_on(Arc::new(fs), options);
+    let want = [sample(1, 10, 2.0), sample(1, 20, 3.0), sample(1, 50, 1.0)];
+    assert_eq!((read(&db), db.stats().late_samples), (want.to_vec(), 0));
+}
+
+#[test]
+fn a_flush_for_want_of_memory_frees_what_it_has_written() {
+    let fs = SimFs::new(1);
+    let options = DbOptions { max_head_bytes: 3000, ..DbOptions::default() };
+    let db = open_on(Arc::new(fs.clone()), options);
+    // 500 samples fill a chunk and begin another one, 400 do not fill one; all in one block range.
+    let mut want = BTreeMap::new();
+    for (series, count) in [(1, 500_u64), (2, 400)] {
+        for i in 0..count {
+            // Values that do not compress.
+            let noise = i.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64) >> 12;
+            let v = f64::from_bits(0x3ff0_0000_0000_0000 | noise);
+            let t = i64::try_from(i * 10_000).unwrap();
+            append(&db, &[(series, t, v)]);
+            want.insert((series, t), v);
+        }
+    }
+    let before = db.head.chunk_bytes();
+    assert!(before > 3000 && db.flush_step().unwrap());
+    assert!(db.gc_step());
+    // The newest minute of the newest series is what may stay.
+    assert!(db.head.chunk_bytes() < 500, "{} of {before} bytes", db.head.chunk_bytes());
+    assert!(!db.flush_step().unwrap(), "there is nothing left worth a block");
+    let all: Vec<_> = want.iter().map(|((s, t), v)| sample(*s, *t, *v)).collect();
+    assert_eq!(read(&db), all);
+    let (_, db) = restart(&fs, db, CrashPolicy::KeepAll);
+    assert_eq!(read(&db), all);
+}

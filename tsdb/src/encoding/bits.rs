@@ -37,6 +37,29 @@ impl BitWriter {
         self.pending = over;
     }
 
+    /// As two calls of [`BitWriter::write`], in one where both fit a word.
+    #[inline]
+    pub fn write_both(&mut self, (a, n): (u64, u32), (b, m): (u64, u32)) {
+        if n + m <= 64 && m < 64 {
+            self.write(a << m | b, n + m);
+        } else {
+            self.write(a, n);
+            self.write(b, m);
+        }
+    }
+
+    /// Continues a stream of which [`BitWriter::copy_to`] made `bytes`, after its first `num_bits`
+    /// bits; `None` where there are fewer.
+    pub fn resume(bytes: &[u8], num_bits: usize) -> Option<Self> {
+        let (whole, tail) = bytes.split_at_checked(num_bits / 64 * 8)?;
+        let pending = u32::try_from(num_bits % 64).ok()?;
+        let mut word = [0; 8];
+        let tail = tail.get(..(pending as usize).div_ceil(8))?;
+        word[..tail.len()].copy_from_slice(tail);
+        let word = u64::from_be_bytes(word).checked_shr(64 - pending).unwrap_or(0);
+        Some(Self { bytes: whole.to_vec(), word, pending })
+    }
+
     /// Number of bits written.
     pub fn num_bits(&self) -> usize {
         self.bytes.len() * 8 + self.pending as usize
@@ -105,6 +128,26 @@ impl<'a> BitReader<'a> {
         u64::try_from(wide >> 64).unwrap_or_default()
     }
 
+    /// Bits of [`BitReader::front`] that count.
+    pub const FRONT: u32 = 57;
+
+    /// The next [`BitReader::FRONT`] bits, and a few more that do not count, without moving;
+    /// zero-filled past the end.
+    #[inline]
+    pub fn front(&self) -> u64 {
+        let (byte, bit) = (self.at / 8, self.at % 8);
+        match self.bytes.get(byte..byte + 8).and_then(|b| b.first_chunk()) {
+            Some(word) => u64::from_be_bytes(*word) << bit,
+            None => self.peek_tail(byte, bit),
+        }
+    }
+
+    /// Moves on by `n` bits.
+    #[inline]
+    pub fn pass(&mut self, n: usize) {
+        self.at += n;
+    }
+
     /// The next `n <= 64` bits.
     #[inline]
     pub fn read(&mut self, n: u32) -> u64 {
@@ -163,6 +206,26 @@ mod tests {
             let bytes = w.finish();
             prop_assert_eq!(&bytes, &copy);
             prop_assert_eq!(bytes.len(), bits.div_ceil(8));
+            // The same in pairs.
+            let mut w = BitWriter::new();
+            for pair in parts.chunks(2) {
+                let part = |i: usize| (pair[i].0 >> (64 - pair[i].1), pair[i].1);
+                if pair.len() == 2 { w.write_both(part(0), part(1)) } else { w.write(part(0).0, part(0).1) }
+            }
+            prop_assert_eq!(w.finish(), &bytes[..]);
+            // The same in two goes.
+            let (first, second) = parts.split_at(parts.len() / 2);
+            let mut w = BitWriter::new();
+            for (v, n) in first {
+                w.write(v >> (64 - n), *n);
+            }
+            let (bits, half) = (w.num_bits(), w.finish());
+            prop_assert!(BitWriter::resume(&half, half.len() * 8 + 1).is_none());
+            let mut w = BitWriter::resume(&half, bits).unwrap();
+            for (v, n) in second {
+                w.write(v >> (64 - n), *n);
+            }
+            prop_assert_eq!(w.finish(), &bytes[..]);
             let mut r = BitReader::new(&bytes);
             for (v, n) in &parts {
                 prop_assert_eq!(r.read(*n), v >> (64 - n));

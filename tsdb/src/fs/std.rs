@@ -51,6 +51,23 @@ impl Fs for StdFs {
         fs::rename(from, to)
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match fs::hard_link(from, to) {
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::CrossesDevices
+                        | ErrorKind::TooManyLinks
+                        | ErrorKind::PermissionDenied
+                        | ErrorKind::Unsupported
+                ) =>
+            {
+                self.copy(from, to)
+            }
+            linked => linked,
+        }
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }

@@ -1,13 +1,15 @@
 //! The alias table: from the hash of raw label bytes to the series, so that the labels of a known
 //! series are never parsed again.
+//!
+//! Senders repeat the order of their series from scrape to scrape, and aliases are kept in the order
+//! in which they first came. So the alias behind the one that was found last is tried first: no
+//! hash table is asked, and memory is walked from front to back.
 
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 use parking_lot::RwLock;
 
 use crate::append::Alias;
 use crate::wal::record::SeriesRef;
-
-const SHARDS: usize = 16;
 
 /// A series as the alias table knows it: its slot, and its reference, which tells whether the slot
 /// still holds that series.
@@ -19,85 +21,141 @@ pub struct Known {
     pub series: SeriesRef,
 }
 
-/// Identity: the key is a seeded hash already.
-#[derive(Debug, Clone, Copy, Default)]
-struct Identity(u64);
-
-impl std::hash::Hasher for Identity {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("aliases hash as one u128")
-    }
-
-    fn write_u128(&mut self, v: u128) {
-        self.0 = u64::try_from(v & u128::from(u64::MAX)).unwrap_or_default();
-    }
+/// Where an alias is, and the part of it by which the table is sorted: growing visits no alias.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    hash: u32,
+    at: u32,
 }
 
-type Shard = HashMap<Alias, Known, std::hash::BuildHasherDefault<Identity>>;
+/// Bytes of an alias in the table, its place in a table that is two thirds full included.
+pub const ENTRY_BYTES: usize = size_of::<(Alias, Known)>() + (size_of::<Place>() + 1) * 3 / 2;
 
-/// The table, in shards by the high bits of the alias.
 #[derive(Debug, Default)]
-pub struct AliasTable {
-    shards: [RwLock<Shard>; SHARDS],
+struct Table {
+    entries: Vec<(Alias, Known)>,
+    places: HashTable<Place>,
 }
+
+/// The key is a seeded hash already.
+#[expect(clippy::cast_possible_truncation, reason = "any 32 bits of a hash")]
+const fn hash_of(alias: Alias) -> u32 {
+    alias.0 as u32
+}
+
+/// The table wants its bits at both ends of a word.
+const fn spread(hash: u32) -> u64 {
+    (hash as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+impl Table {
+    fn place(&self, alias: Alias) -> Option<usize> {
+        let hash = hash_of(alias);
+        let is = |p: &Place| p.hash == hash && self.entries[p.at as usize].0 == alias;
+        self.places.find(spread(hash), is).map(|p| p.at as usize)
+    }
+
+    fn insert(&mut self, alias: Alias, known: Known) {
+        if let Some(at) = self.place(alias) {
+            self.entries[at].1 = known;
+            return;
+        }
+        let at = u32::try_from(self.entries.len()).expect("fewer than 2^32 aliases");
+        self.entries.push((alias, known));
+        let place = Place { hash: hash_of(alias), at };
+        self.places.insert_unique(spread(place.hash), place, |p| spread(p.hash));
+    }
+}
+
+/// The table.
+#[derive(Debug, Default)]
+pub struct AliasTable(RwLock<Table>);
 
 impl AliasTable {
-    fn shard(&self, alias: Alias) -> &RwLock<Shard> {
-        let high = usize::try_from(alias.0 >> 124).unwrap_or_default();
-        &self.shards[high % SHARDS]
-    }
-
     /// Looks all of `aliases` up; unknown ones become `None`.
     pub fn find_all(&self, aliases: &[Alias], out: &mut Vec<Option<Known>>) {
         out.clear();
-        let shards = self.shards.each_ref().map(RwLock::read);
+        let table = self.0.read();
+        let mut next = 0;
         out.extend(aliases.iter().map(|alias| {
-            let high = usize::try_from(alias.0 >> 124).unwrap_or_default();
-            shards[high % SHARDS].get(alias).copied()
+            let at = match table.entries.get(next) {
+                Some((expected, _)) if expected == alias => next,
+                _ => table.place(*alias)?,
+            };
+            next = at + 1;
+            Some(table.entries[at].1)
         }));
     }
 
     /// Notes that `alias` names `known`.
     pub fn insert(&self, alias: Alias, known: Known) {
-        self.shard(alias).write().insert(alias, known);
+        self.0.write().insert(alias, known);
     }
 
-    /// Drops the aliases of series for which `gone` holds.
+    /// Drops the aliases of series for which `keep` does not hold.
     pub fn retain(&self, mut keep: impl FnMut(Known) -> bool) {
-        for shard in &self.shards {
-            let mut shard = shard.write();
-            shard.retain(|_, known| keep(*known));
-            shard.shrink_to_fit();
+        let mut table = self.0.write();
+        let before = table.entries.len();
+        table.entries.retain(|(_, known)| keep(*known));
+        if table.entries.len() == before {
+            return;
         }
+        let Table { entries, places } = &mut *table;
+        places.clear();
+        places.shrink_to(entries.len(), |p| spread(p.hash));
+        for (at, (alias, _)) in (0..).zip(entries.iter()) {
+            let place = Place { hash: hash_of(*alias), at };
+            places.insert_unique(spread(place.hash), place, |p| spread(p.hash));
+        }
+        entries.shrink_to_fit();
     }
 
     /// Bytes of memory held.
     pub fn heap_bytes(&self) -> usize {
-        self.shards.iter().map(|s| s.read().capacity() * (size_of::<(Alias, Known)>() + 1)).sum()
+        let table = self.0.read();
+        table.entries.capacity() * size_of::<(Alias, Known)>()
+            + table.places.capacity() * (size_of::<Place>() + 1)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
-    #[test]
-    fn aliases_are_found_and_dropped() {
-        let table = AliasTable::default();
-        let known = |n| Known { slot: n, series: SeriesRef(u64::from(n) + 100) };
-        let alias = |n: u32| Alias(u128::from(n) << 124 | u128::from(n));
-        for n in 0..40 {
-            table.insert(alias(n), known(n));
+    proptest! {
+        /// Model: a map. Requests are runs of neighbours, in the order of the table or not.
+        #[test]
+        fn agrees_with_a_map(ops in proptest::collection::vec((0..3_u8, 0..60_u32, 1..20_u32), 0..60)) {
+            let table = AliasTable::default();
+            let mut model = std::collections::BTreeMap::new();
+            // Some differ in nothing that the table is sorted by.
+            let alias = |n: u32| Alias(u128::from(n) << 100 | u128::from(n / 2));
+            let mut number = 0;
+            for (what, from, len) in ops {
+                let run = from..from + len;
+                match what {
+                    0 => for n in run {
+                        number += 1;
+                        let known = Known { slot: number, series: SeriesRef(u64::from(number)) };
+                        table.insert(alias(n), known);
+                        model.insert(n, known);
+                    },
+                    1 => {
+                        let wanted: Vec<u32> = run.clone().chain(run.rev()).collect();
+                        let aliases: Vec<Alias> = wanted.iter().map(|n| alias(*n)).collect();
+                        let mut found = Vec::new();
+                        table.find_all(&aliases, &mut found);
+                        let want: Vec<_> = wanted.iter().map(|n| model.get(n).copied()).collect();
+                        prop_assert_eq!(found, want);
+                    }
+                    _ => {
+                        let gone = |known: Known| known.slot % 20 == from % 20;
+                        table.retain(|known| !gone(known));
+                        model.retain(|_, known| !gone(*known));
+                    }
+                }
+            }
         }
-        let mut found = Vec::new();
-        table.find_all(&[alias(1), alias(41), alias(39)], &mut found);
-        assert_eq!(found, [Some(known(1)), None, Some(known(39))]);
-        table.retain(|k| k.slot != 1);
-        table.find_all(&[alias(1), alias(2)], &mut found);
-        assert_eq!(found, [None, Some(known(2))]);
     }
 }

@@ -1,9 +1,12 @@
 //! From a batch to log record and pending rows: look up, judge, order.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use model::{HistogramValue, is_stale};
 use parking_lot::RwLockUpgradableReadGuard;
 
-use super::{Head, SERIES_BYTES};
+use super::{Head, SERIES_CLOSE_AT};
+use crate::abort::AbortOnPanic;
 use crate::append::{
     AppendBatch, AppendPolicy, AppendReport, DuplicatePolicy, MAX_REFUSALS, Refusal, ResolveLabels,
 };
@@ -30,8 +33,13 @@ pub struct Judged<'a> {
 }
 
 impl Pending {
-    fn new() -> Self {
-        Self { seq: 0, floats: Vec::new(), histograms: Vec::new() }
+    fn new(floats: usize) -> Self {
+        Self {
+            seq: 0,
+            floats: Vec::with_capacity(floats),
+            histograms: Vec::new(),
+            deletions: Vec::new(),
+        }
     }
 
     /// Whether any row is late.
@@ -49,8 +57,25 @@ impl AppendReport {
     }
 }
 
-/// A series of the batch: found, or refused (its rows are then refused too).
-type Target = Result<Known, Refusal>;
+/// The series of a batch: found, or refused (their rows are then refused too).
+#[derive(Debug, Default)]
+struct Targets {
+    known: Vec<Option<Known>>,
+    /// Why, by place in the batch; few or none.
+    refused: BTreeMap<u32, Refusal>,
+}
+
+impl Targets {
+    fn set(&mut self, i: u32, target: Result<Known, Refusal>) {
+        self.known[i as usize] = match target {
+            Ok(known) => Some(known),
+            Err(why) => {
+                self.refused.insert(i, why);
+                None
+            }
+        };
+    }
+}
 
 impl Head {
     /// Judges `batch`: finds or makes its series, locks their stripes and decides each row. The
@@ -64,12 +89,13 @@ impl Head {
         let mut report = AppendReport::default();
         let mut targets = self.find_series(batch, resolve, &mut report);
         loop {
-            let mask = targets.iter().flatten().fold(0, |m, k| m | 1 << stripe_of(k.slot));
+            let known = targets.known.iter().flatten();
+            let mask = known.fold(0, |m, k| m | 1 << stripe_of(k.slot));
             let guards = self.stripes.lock_mask(mask);
             // Between look-up and lock a series may have left the head; then look again.
             let gone: Vec<u32> = (0..)
-                .zip(&targets)
-                .filter(|(_, t)| t.as_ref().is_ok_and(|k| !is_there(&guards, *k)))
+                .zip(&targets.known)
+                .filter(|(_, known)| known.is_some_and(|k| !is_there(&guards, k)))
                 .map(|(i, _)| i)
                 .collect();
             if gone.is_empty() {
@@ -77,7 +103,7 @@ impl Head {
             }
             drop(guards);
             for i in gone {
-                targets[i as usize] = self.make_series(i, batch, resolve, &mut report);
+                targets.set(i, self.make_series(i, batch, resolve, &mut report));
             }
         }
     }
@@ -87,13 +113,15 @@ impl Head {
         batch: &AppendBatch,
         resolve: &mut ResolveLabels<'_>,
         report: &mut AppendReport,
-    ) -> Vec<Target> {
-        let mut known = Vec::with_capacity(batch.series.len());
-        self.aliases.find_all(&batch.series, &mut known);
-        (0..)
-            .zip(known)
-            .map(|(i, known)| known.map_or_else(|| self.make_series(i, batch, resolve, report), Ok))
-            .collect()
+    ) -> Targets {
+        let mut targets = Targets::default();
+        self.aliases.find_all(&batch.series, &mut targets.known);
+        for i in (0..).take(batch.series.len()) {
+            if targets.known[i as usize].is_none() {
+                targets.set(i, self.make_series(i, batch, resolve, report));
+            }
+        }
+        targets
     }
 
     fn make_series(
@@ -102,12 +130,14 @@ impl Head {
         batch: &AppendBatch,
         resolve: &mut ResolveLabels<'_>,
         report: &mut AppendReport,
-    ) -> Target {
+    ) -> Result<Known, Refusal> {
         let labels = resolve(i).map_err(Refusal::Labels)?;
         report.new_label_bytes += labels.as_bytes().len();
         if report.new_label_bytes > MAX_NEW_LABEL_BYTES {
             return Err(Refusal::TooManyNewLabels { limit: MAX_NEW_LABEL_BYTES });
         }
+        // From here on: labels are parsed without it, and a panic there is answered.
+        let _abort = AbortOnPanic::new("a series was made");
         let index = self.index.upgradable_read();
         let known = if let Some((slot, series)) = index.find(&labels) {
             Known { slot, series }
@@ -116,17 +146,18 @@ impl Head {
             if index.num_series() >= limit {
                 return Err(Refusal::TooManySeries { limit });
             }
-            if self.options.memory.used_percent() >= 90 {
-                return Err(Refusal::NoMemory);
+            if self.refuses_series() {
+                let limit = self.options.memory.limit();
+                return Err(Refusal::NoMemory { percent: SERIES_CLOSE_AT, limit });
             }
             let series = SeriesRef(self.next_ref.fetch_add(1, Ordering::Relaxed));
             let mut index = RwLockUpgradableReadGuard::upgrade(index);
             let slot = index.insert(&labels, series);
+            self.note_index(&index);
             drop(index);
             // Nobody can hold the new slot's stripe and wait for the index: the index lock was
             // given back. Whoever finds the slot first through the index waits below.
             self.stripes.lock(stripe_of(slot)).make(slot, self.options.seed).id = series;
-            self.series_bytes.fetch_add(SERIES_BYTES, Ordering::Relaxed);
             report.new_series += 1;
             Known { slot, series }
         };
@@ -138,22 +169,27 @@ impl Head {
         &'a self,
         batch: &AppendBatch,
         policy: &AppendPolicy,
-        targets: &[Target],
+        targets: &Targets,
         mask: u16,
         guards: Guards<'a>,
         report: AppendReport,
     ) -> Judged<'a> {
-        let record = Record {
+        let mut record = Record {
             metadata: batch.metadata.clone(),
             databases: batch.databases.clone(),
             ..Record::default()
         };
+        let num_rows = batch.times.len();
+        record.in_order.refs.reserve_exact(num_rows);
+        record.in_order.times.reserve_exact(num_rows);
+        record.in_order.values.reserve_exact(num_rows);
         let mut judge = Judge {
             head: self,
             policy,
             boundary: self.boundary(),
             targets,
-            silent: targets.iter().map(Result::is_err).collect(),
+            rows_per_stripe: num_rows.div_ceil(mask.count_ones().max(1) as usize),
+            silent: targets.refused.keys().copied().collect(),
             judged: Judged { record, report, mask, guards, pending: Default::default() },
         };
         let rows = batch.sample_series.iter().zip(&batch.times).zip(&batch.values);
@@ -184,9 +220,11 @@ struct Judge<'h, 'b> {
     head: &'h Head,
     policy: &'b AppendPolicy,
     boundary: i64,
-    targets: &'b [Target],
+    targets: &'b Targets,
+    /// About as many rows as a stripe gets.
+    rows_per_stripe: usize,
     /// Refused series none of whose rows said why so far.
-    silent: Vec<bool>,
+    silent: BTreeSet<u32>,
     judged: Judged<'h>,
 }
 
@@ -201,13 +239,11 @@ impl Judge<'_, '_> {
         value: impl FnOnce() -> Logged,
     ) -> Option<(Known, bool)> {
         let Judged { record, report, guards, .. } = &mut self.judged;
-        let known = match &self.targets[i as usize] {
-            Ok(known) => *known,
-            Err(why) => {
-                self.silent[i as usize] = false;
-                report.refuse(i, why.clone());
-                return None;
-            }
+        let Some(known) = self.targets.known[i as usize] else {
+            self.silent.remove(&i);
+            let why = self.targets.refused.get(&i).expect("an unknown series was refused");
+            report.refuse(i, why.clone());
+            return None;
         };
         if let Some(why) = out_of_bounds(t, self.policy) {
             report.refuse(i, why);
@@ -258,6 +294,9 @@ impl Judge<'_, '_> {
         let bits = v.to_bits();
         let same = |logged: &Logged| matches!(logged, Logged::Float(b) if *b == bits);
         let Some((known, late)) = self.row(i, t, same, || Logged::Float(bits)) else { return };
+        if late {
+            self.forget_histogram(known, t);
+        }
         let record = &mut self.judged.record;
         let rows = if late { &mut record.late } else { &mut record.in_order };
         rows.refs.push(known.series);
@@ -269,7 +308,7 @@ impl Judge<'_, '_> {
     /// The stale marker of a series whose newest sample is a histogram. Senders end every series
     /// with a float; as a histogram it stays in the chunk of its series, as in Prometheus.
     fn histogram_marker(&self, i: u32) -> Option<HistogramValue> {
-        let known = self.targets[i as usize].as_ref().ok()?;
+        let known = self.targets.known[i as usize]?;
         let series = self.judged.guards[stripe_of(known.slot)].as_ref()?.get(known.slot)?;
         match &series.logged {
             Logged::Histogram(newest) => Some(newest.stale_marker()),
@@ -291,17 +330,30 @@ impl Judge<'_, '_> {
         self.pending(known).histograms.push(row);
     }
 
+    /// Takes back a late histogram that this batch had at `t`. A record holds its floats before its
+    /// histograms and is applied in that order, but of two rows the one that came last wins.
+    fn forget_histogram(&mut self, known: Known, t: i64) {
+        if self.judged.record.histograms.is_empty() {
+            return;
+        }
+        let record = &mut self.judged.record.histograms;
+        record.retain(|row| !(row.late && row.series == known.series && row.t_ms == t));
+        let pending = &mut self.pending(known).histograms;
+        pending.retain(|row| !(row.late && row.slot == known.slot && row.t_ms == t));
+    }
+
     fn pending(&mut self, known: Known) -> &mut Pending {
-        self.judged.pending[stripe_of(known.slot)].get_or_insert_with(Pending::new)
+        let rows = self.rows_per_stripe;
+        self.judged.pending[stripe_of(known.slot)].get_or_insert_with(|| Pending::new(rows))
     }
 }
 
 impl<'h> Judge<'h, '_> {
     /// A refused series without rows still says why it was refused.
     fn finish(mut self) -> Judged<'h> {
-        for (i, target) in (0..).zip(self.targets) {
-            if let (Err(why), true) = (target, self.silent[i as usize]) {
-                self.judged.report.refuse(i, why.clone());
+        for (i, why) in &self.targets.refused {
+            if self.silent.contains(i) {
+                self.judged.report.refuse(*i, why.clone());
             }
         }
         self.judged
@@ -317,6 +369,7 @@ impl Record {
             && self.histograms.is_empty()
             && self.metadata.is_empty()
             && self.databases.is_empty()
+            && self.deletions.is_empty()
     }
 }
 

@@ -1,27 +1,90 @@
 //! The inverted index of the head: label sets of the live series, and the postings by label pair.
 
+mod order;
+
 use std::collections::BTreeMap;
+use std::ops::{Bound, Range};
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashTable};
-use model::Labels;
+use model::{Labels, ReadError};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::head::label_codes::{self, LabelCode, Schemas};
+use crate::checkpoint::SeriesFrame;
+use crate::head::label_codes::{Dictionary, LabelCode, Pair, SchemaId};
 use crate::head::symbols::{SymbolId, Symbols};
 use crate::postings::mem::PostingList;
+use crate::query::coded::Coded;
 use crate::wal::record::SeriesRef;
+use order::Order;
 
 /// One label name: which series have it, and its values in order, so that a prefix is a range.
 #[derive(Debug, Default)]
 pub struct NameIndex {
     /// Slots of the series that have the label.
     pub has: RoaringBitmap,
-    /// The postings of each value.
-    pub values: BTreeMap<Arc<str>, PostingList>,
+    lists: HashMap<SymbolId, PostingList>,
+    order: BTreeMap<Arc<str>, SymbolId>,
 }
+
+impl NameIndex {
+    /// Number of distinct values.
+    pub fn num_values(&self) -> usize {
+        self.order.len()
+    }
+
+    /// The postings of a value.
+    pub fn get(&self, value: &str) -> Option<&PostingList> {
+        self.order.get(value).and_then(|id| self.lists.get(id))
+    }
+
+    /// The values from `first` on, in order, with their postings.
+    pub fn values_from(&self, first: &str) -> impl Iterator<Item = (&Arc<str>, &PostingList)> {
+        let range = self.order.range::<str, _>((Bound::Included(first), Bound::Unbounded));
+        range.filter_map(|(value, id)| Some((value, self.lists.get(id)?)))
+    }
+
+    /// The postings of every value, by the number of the value, in no order.
+    pub fn lists(&self) -> impl Iterator<Item = (SymbolId, &PostingList)> {
+        self.lists.iter().map(|(id, list)| (*id, list))
+    }
+
+    fn insert(&mut self, value: SymbolId, run: Range<u32>, text: impl FnOnce() -> Arc<str>) {
+        let order = &mut self.order;
+        let list = self.lists.entry(value).or_insert_with(|| {
+            order.insert(text(), value);
+            PostingList::Empty
+        });
+        if run.len() == 1 { list.insert(run.start) } else { list.insert_run(run) }
+    }
+
+    fn remove(&mut self, value: SymbolId, slot: u32, text: &str) {
+        self.has.remove(slot);
+        let Some(list) = self.lists.get_mut(&value) else { return };
+        list.remove(slot);
+        if list.is_empty() {
+            self.lists.remove(&value);
+            self.order.remove(text);
+            if self.lists.capacity() > 4 * self.lists.len() + 64 {
+                self.lists.shrink_to(2 * self.lists.len());
+            }
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.has.serialized_size()
+            + self.lists.values().map(PostingList::heap_bytes).sum::<usize>()
+            + self.lists.capacity() * (size_of::<(SymbolId, PostingList)>() + 1)
+            + self.order.len() * 36
+    }
+}
+
+/// Bytes that the allocator keeps beside a small piece of memory.
+const ALLOCATION_BYTES: usize = 16;
+/// Bytes of a label value in a [`NameIndex`] beside its postings.
+const VALUE_BYTES: usize = 2 * (size_of::<(SymbolId, PostingList)>() + 1) + 36;
 
 /// A series in the index.
 #[derive(Debug)]
@@ -32,33 +95,83 @@ struct Indexed {
 
 #[derive(Debug, Clone, Copy)]
 struct Canonical {
-    hash: u64,
+    hash: u32,
     slot: u32,
 }
 
-/// Slots in label order, brought up to date when somebody asks.
+impl Canonical {
+    /// The table wants its bits at both ends of a word.
+    const fn spread(hash: u32) -> u64 {
+        (hash as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+/// Postings on their way to the index: series that come one after another have neighbouring slots and
+/// share most labels, which are then put in as one run.
 #[derive(Debug, Default)]
-struct Order {
-    /// Position in label order by slot; meaningless for free slots.
-    rank: Vec<u32>,
-    /// Slots in label order.
-    sorted: Vec<u32>,
-    /// Slots that were added since; some may be gone again, or stand here twice.
-    added: Vec<u32>,
-    /// Whether slots were removed since.
-    removed: bool,
+struct Runs {
+    /// By place in the label set.
+    values: Vec<(Pair, Range<u32>)>,
+    names: Vec<(SymbolId, Range<u32>)>,
+}
+
+impl Runs {
+    fn push(&mut self, pairs: &[Pair], slot: u32, index: &mut HeadIndex) {
+        for (place, pair) in pairs.iter().enumerate() {
+            if let Some(done) = extend(&mut self.values, place, *pair, slot) {
+                Self::put_values(done, index);
+            }
+            if let Some(done) = extend(&mut self.names, place, pair.0, slot) {
+                Self::put_names(done, index);
+            }
+        }
+    }
+
+    fn finish(self, index: &mut HeadIndex) {
+        self.values.into_iter().for_each(|run| Self::put_values(run, index));
+        self.names.into_iter().for_each(|run| Self::put_names(run, index));
+    }
+
+    fn put_values(((name, value), run): (Pair, Range<u32>), index: &mut HeadIndex) {
+        let (entry, symbols) = index.name_entry(name);
+        entry.insert(value, run, || Arc::clone(symbols.get(value)));
+    }
+
+    fn put_names((name, run): (SymbolId, Range<u32>), index: &mut HeadIndex) {
+        index.name_entry(name).0.has.insert_range(run);
+    }
+}
+
+/// Makes the run at `place` longer by `slot`, or begins another one and returns what was there.
+fn extend<K: Copy + PartialEq>(
+    runs: &mut Vec<(K, Range<u32>)>,
+    place: usize,
+    key: K,
+    slot: u32,
+) -> Option<(K, Range<u32>)> {
+    let new = (key, slot..slot + 1);
+    match runs.get_mut(place) {
+        Some((of, run)) if *of == key && run.end == slot => {
+            run.end += 1;
+            None
+        }
+        Some(run) => Some(std::mem::replace(run, new)),
+        None => {
+            runs.push(new);
+            None
+        }
+    }
 }
 
 /// The index. Behind one lock: lookups share it, only new and dropped series change it.
 #[derive(Debug, Default)]
 pub struct HeadIndex {
     seed: u64,
-    symbols: Symbols,
-    schemas: Schemas,
+    dictionary: Dictionary,
     slots: Vec<Option<Indexed>>,
     free: Vec<u32>,
     canonical: HashTable<Canonical>,
-    names: HashMap<Arc<str>, NameIndex>,
+    names: HashMap<SymbolId, NameIndex>,
     all: RoaringBitmap,
     order: Mutex<Order>,
     code_bytes: usize,
@@ -67,22 +180,24 @@ pub struct HeadIndex {
 impl HeadIndex {
     /// An empty index; `seed` is the process's.
     pub fn new(seed: u64) -> Self {
-        Self { seed, ..Self::default() }
+        Self { seed, dictionary: Dictionary::new(seed), ..Self::default() }
     }
 
-    fn hash(&self, labels: &Labels) -> u64 {
-        xxh3_64_with_seed(labels.as_bytes(), self.seed)
+    #[expect(clippy::cast_possible_truncation, reason = "the low half of a hash")]
+    fn hash(&self, code: &LabelCode) -> u32 {
+        xxh3_64_with_seed(code, self.seed) as u32
     }
 
     /// The slot and reference of the series with these labels.
     pub fn find(&self, labels: &Labels) -> Option<(u32, SeriesRef)> {
-        let hash = self.hash(labels);
-        let found = self.canonical.find(hash, |c| c.hash == hash && self.is(c.slot, labels))?;
-        Some((found.slot, self.indexed(found.slot).series))
+        self.find_code(&self.dictionary.find(labels)?)
     }
 
-    fn is(&self, slot: u32, labels: &Labels) -> bool {
-        label_codes::equals(&self.indexed(slot).code, labels, &self.schemas, &self.symbols)
+    fn find_code(&self, code: &LabelCode) -> Option<(u32, SeriesRef)> {
+        let hash = self.hash(code);
+        let is = |c: &Canonical| c.hash == hash && self.indexed(c.slot).code == *code;
+        let found = self.canonical.find(Canonical::spread(hash), is)?;
+        Some((found.slot, self.indexed(found.slot).series))
     }
 
     fn indexed(&self, slot: u32) -> &Indexed {
@@ -91,8 +206,35 @@ impl HeadIndex {
 
     /// Adds a series that [`HeadIndex::find`] did not find; returns its slot.
     pub fn insert(&mut self, labels: &Labels, series: SeriesRef) -> u32 {
-        let code = label_codes::encode(labels, &mut self.schemas, &mut self.symbols);
+        let mut runs = Runs::default();
+        let slot = self.insert_in(labels, series, &mut runs);
+        runs.finish(self);
+        slot
+    }
+
+    /// Adds those of `series` that are not there; returns the slot of each and whether it is new.
+    pub fn insert_all(&mut self, series: &[(SeriesRef, Labels)]) -> Vec<(u32, bool)> {
+        let mut runs = Runs::default();
+        let added = series.iter().map(|(id, labels)| match self.find(labels) {
+            Some((slot, _)) => (slot, false),
+            None => (self.insert_in(labels, *id, &mut runs), true),
+        });
+        let added = added.collect();
+        runs.finish(self);
+        added
+    }
+
+    fn insert_in(&mut self, labels: &Labels, series: SeriesRef, runs: &mut Runs) -> u32 {
+        let (code, pairs) = self.dictionary.encode(labels);
+        let slot = self.insert_code(code, series);
+        runs.push(&pairs, slot, self);
+        slot
+    }
+
+    /// Gives a code its slot; the postings come with [`Runs`].
+    fn insert_code(&mut self, code: LabelCode, series: SeriesRef) -> u32 {
         self.code_bytes += code.len();
+        let hash = self.hash(&code);
         let indexed = Some(Indexed { series, code });
         let slot = if let Some(slot) = self.free.pop() {
             self.slots[slot as usize] = indexed;
@@ -101,67 +243,129 @@ impl HeadIndex {
             self.slots.push(indexed);
             u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 series at a time")
         };
-        let hash = self.hash(labels);
-        self.canonical.insert_unique(hash, Canonical { hash, slot }, |c| c.hash);
+        let entry = Canonical { hash, slot };
+        self.canonical.insert_unique(Canonical::spread(hash), entry, |c| Canonical::spread(c.hash));
         self.all.insert(slot);
-        for (name, value) in labels {
-            if !self.names.contains_key(name) {
-                let id = self.symbols.hold(name);
-                self.names.insert(Arc::clone(self.symbols.get(id)), NameIndex::default());
-            }
-            let entry = self.names.get_mut(name).expect("it was put in a line ago");
-            entry.has.insert(slot);
-            if let Some(list) = entry.values.get_mut(value) {
-                list.insert(slot);
-            } else {
-                let text = self.symbols.find(value).expect("the code holds its values");
-                let mut list = PostingList::default();
-                list.insert(slot);
-                entry.values.insert(Arc::clone(self.symbols.get(text)), list);
-            }
-        }
-        self.order.get_mut().added.push(slot);
+        self.order.get_mut().add(slot);
         slot
+    }
+
+    fn name_entry(&mut self, name: SymbolId) -> (&mut NameIndex, &mut Symbols) {
+        let symbols = self.dictionary.symbols_mut();
+        let entry = self.names.entry(name).or_insert_with(|| {
+            symbols.hold_again(name);
+            NameIndex::default()
+        });
+        (entry, symbols)
+    }
+
+    /// Adds the series of a checkpoint's frame; returns the slot of each and whether it is new. Texts
+    /// are looked up once a frame.
+    pub fn insert_frame(&mut self, frame: &SeriesFrame<'_>) -> Vec<(u32, bool)> {
+        let symbols = self.dictionary.symbols_mut();
+        let strings: Vec<SymbolId> = frame.strings.iter().map(|text| symbols.hold(text)).collect();
+        let ids = |places: &[u32]| -> Vec<SymbolId> {
+            places.iter().map(|place| strings[*place as usize]).collect()
+        };
+        let schemas: Vec<(SchemaId, Vec<SymbolId>)> = frame
+            .schemas
+            .iter()
+            .map(|names| ids(names))
+            .map(|names| (self.dictionary.hold_schema(&names), names))
+            .collect();
+        let (mut pairs, mut runs) = (Vec::new(), Runs::default());
+        let added = frame.series.iter().map(|series| {
+            let (schema, names) = &schemas[series.schema as usize];
+            let values = ids(frame.values(series));
+            let code = Dictionary::encode_values(*schema, &values);
+            if let Some((slot, _)) = self.find_code(&code) {
+                return (slot, false);
+            }
+            self.dictionary.hold_values(*schema, &values);
+            let slot = self.insert_code(code, series.id);
+            pairs.clear();
+            pairs.extend(names.iter().copied().zip(values));
+            runs.push(&pairs, slot, self);
+            (slot, true)
+        });
+        let added = added.collect();
+        runs.finish(self);
+        for (schema, _) in schemas {
+            self.dictionary.release_schema(schema);
+        }
+        for string in strings {
+            self.dictionary.symbols_mut().release(string);
+        }
+        added
     }
 
     /// Takes a series out of the index: nobody finds it any more. Its labels stay readable by
     /// slot, for those who found it before, until [`HeadIndex::free`].
     pub fn unlink(&mut self, slot: u32) {
-        let labels = self.labels(slot);
-        let hash = self.hash(&labels);
-        if let Ok(entry) = self.canonical.find_entry(hash, |c| c.slot == slot) {
+        let code = &self.indexed(slot).code;
+        let hash = self.hash(code);
+        let pairs: Vec<Pair> = self.dictionary.pairs(code).collect();
+        if let Ok(entry) = self.canonical.find_entry(Canonical::spread(hash), |c| c.slot == slot) {
             entry.remove();
         }
-        for (name, value) in &labels {
-            let Some(entry) = self.names.get_mut(name) else { continue };
-            entry.has.remove(slot);
-            if let Some(list) = entry.values.get_mut(value) {
-                list.remove(slot);
-                if list.is_empty() {
-                    entry.values.remove(value);
-                }
-            }
-            if entry.values.is_empty() {
-                self.names.remove(name);
-                let id = self.symbols.find(name).expect("the name's entry held it");
-                self.symbols.release(id);
+        for (name, value) in pairs {
+            let Some(entry) = self.names.get_mut(&name) else { continue };
+            entry.remove(value, slot, self.dictionary.symbols().get(value));
+            if entry.lists.is_empty() {
+                self.names.remove(&name);
+                self.dictionary.symbols_mut().release(name);
             }
         }
         self.all.remove(slot);
-        self.order.get_mut().removed = true;
+        self.order.get_mut().remove();
     }
 
     /// Frees the slot of an unlinked series for another one.
     pub fn free(&mut self, slot: u32) {
         let indexed = self.slots[slot as usize].take().expect("an unlinked series keeps its slot");
         self.code_bytes -= indexed.code.len();
-        label_codes::release(&indexed.code, &self.schemas, &mut self.symbols);
+        self.dictionary.release(&indexed.code);
         self.free.push(slot);
     }
 
     /// The labels of a live series.
     pub fn labels(&self, slot: u32) -> Labels {
-        label_codes::decode(&self.indexed(slot).code, &self.schemas, &self.symbols)
+        self.dictionary.decode(&self.indexed(slot).code)
+    }
+
+    /// The labels of a live series as numbers.
+    pub fn pairs(&self, slot: u32) -> impl Iterator<Item = Pair> + Clone + '_ {
+        self.dictionary.pairs(&self.indexed(slot).code)
+    }
+
+    /// The schema of a live series, and the names in it.
+    pub fn schema(&self, slot: u32) -> (SchemaId, &[SymbolId]) {
+        self.dictionary.schema(&self.indexed(slot).code)
+    }
+
+    /// The string of a number that [`HeadIndex::pairs`] or [`HeadIndex::names`] told.
+    pub fn text(&self, symbol: SymbolId) -> &Arc<str> {
+        self.dictionary.symbols().get(symbol)
+    }
+
+    /// Calls `visit` with the coded labels of the series in `slots`, in their order.
+    ///
+    /// # Errors
+    /// Those of `visit`.
+    pub fn coded(
+        &self,
+        slots: impl Iterator<Item = u32>,
+        visit: &mut dyn FnMut(Coded<'_>) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        let (mut names, mut values, mut schema) = (Vec::new(), Vec::new(), None);
+        for slot in slots {
+            let code = &self.indexed(slot).code;
+            let of = self.dictionary.numbers(code, schema, &mut names, &mut values);
+            schema = Some(of);
+            let texts = self.dictionary.symbols();
+            visit(Coded { schema: of.0, names: &names, values: &values, texts })?;
+        }
+        Ok(())
     }
 
     /// The reference of a live series.
@@ -186,86 +390,57 @@ impl HeadIndex {
 
     /// The index of one label name.
     pub fn name(&self, name: &str) -> Option<&NameIndex> {
-        self.names.get(name)
+        self.dictionary.symbols().find(name).and_then(|id| self.names.get(&id))
     }
 
     /// All label names, in no order.
     pub fn names(&self) -> impl Iterator<Item = (&Arc<str>, &NameIndex)> {
-        self.names.iter()
+        self.names.iter().map(|(id, index)| (self.text(*id), index))
     }
 
-    /// The slots of `selected` in label order.
-    pub fn in_order(&self, selected: &RoaringBitmap) -> Vec<u32> {
-        let mut slots: Vec<u32> = selected.iter().collect();
-        let mut order = self.order.lock();
-        // A few series are sorted sooner than an outdated order of all is mended.
-        if slots.len() < 64 {
-            slots.sort_by(|a, b| self.compare(*a, *b));
-            return slots;
-        }
-        self.mend(&mut order);
-        slots.sort_unstable_by_key(|slot| order.rank[*slot as usize]);
-        slots
+    /// Number of distinct label pairs.
+    pub fn num_pairs(&self) -> usize {
+        self.names.values().map(NameIndex::num_values).sum()
     }
 
-    fn mend(&self, order: &mut Order) {
-        if order.added.is_empty() && !order.removed {
-            return;
-        }
-        let mut added = std::mem::take(&mut order.added);
-        added.retain(|slot| self.all.contains(*slot));
-        if order.sorted.len() < added.len() {
-            // Mostly new: sorting by label texts that are decoded once is the quicker way.
-            added.clear();
-            let mut keyed: Vec<(Labels, u32)> =
-                self.all.iter().map(|slot| (self.labels(slot), slot)).collect();
-            keyed.sort_unstable();
-            order.sorted = keyed.into_iter().map(|(_, slot)| slot).collect();
-        } else {
-            added.sort_by(|a, b| self.compare(*a, *b));
-            added.dedup();
-            // A slot that was freed and taken again is among the added; it leaves its old place.
-            let fresh: RoaringBitmap = added.iter().copied().collect();
-            let old = std::mem::take(&mut order.sorted);
-            let mut old =
-                old.into_iter().filter(|s| self.all.contains(*s) && !fresh.contains(*s)).peekable();
-            let mut merged = Vec::with_capacity(usize::try_from(self.all.len()).unwrap_or(0));
-            for slot in added {
-                while let Some(next) = old.next_if(|o| self.compare(*o, slot).is_lt()) {
-                    merged.push(next);
-                }
-                merged.push(slot);
-            }
-            merged.extend(old);
-            order.sorted = merged;
-        }
-        order.rank.resize(self.slots.len(), 0);
-        for (rank, slot) in (0..).zip(&order.sorted) {
-            order.rank[*slot as usize] = rank;
-        }
-        order.removed = false;
+    /// Number of slots that are not free.
+    pub fn num_taken(&self) -> usize {
+        self.slots.len() - self.free.len()
     }
 
-    fn compare(&self, a: u32, b: u32) -> std::cmp::Ordering {
-        let pairs = |slot: u32| {
-            label_codes::pairs(&self.indexed(slot).code, &self.schemas)
-                .map(|(n, v): (SymbolId, SymbolId)| (self.symbols.get(n), self.symbols.get(v)))
-        };
-        pairs(a).cmp(pairs(b))
+    /// Gives the memory of free slots at the end and of half empty tables back.
+    pub fn shrink(&mut self) {
+        let len = self.slots.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        if len < self.slots.len() {
+            self.slots.truncate(len);
+            self.free.retain(|slot| (*slot as usize) < len);
+            self.free.shrink_to_fit();
+        }
+        if self.slots.capacity() > 2 * len {
+            self.slots.shrink_to_fit();
+            self.canonical.shrink_to_fit(|c| Canonical::spread(c.hash));
+            *self.order.get_mut() = Order::default();
+            self.order.get_mut().remove();
+        }
+        self.dictionary.symbols_mut().shrink();
+    }
+
+    /// Bytes of memory held, nearly, without walking anything: postings take about as much as the
+    /// codes that they list.
+    pub fn held_bytes(&self) -> usize {
+        2 * self.code_bytes
+            + self.num_taken() * ALLOCATION_BYTES
+            + self.slots.capacity() * size_of::<Option<Indexed>>()
+            + self.canonical.capacity() * (size_of::<Canonical>() + 1)
+            + self.dictionary.symbols().heap_bytes()
+            // The postings of a value, if it is a symbol of one name.
+            + self.dictionary.symbols().len() * VALUE_BYTES
     }
 
     /// Bytes of memory held, nearly; walks the names.
     pub fn heap_bytes(&self) -> usize {
-        let postings: usize = self
-            .names
-            .values()
-            .map(|n| {
-                n.has.serialized_size()
-                    + n.values.values().map(|p| p.heap_bytes() + 64).sum::<usize>()
-            })
-            .sum();
-        postings
-            + self.symbols.heap_bytes()
+        self.names.values().map(NameIndex::heap_bytes).sum::<usize>()
+            + self.dictionary.heap_bytes()
             + self.code_bytes
             + self.slots.capacity() * size_of::<Option<Indexed>>()
             + self.canonical.capacity() * (size_of::<Canonical>() + 1)
@@ -310,11 +485,11 @@ mod tests {
             for (l, slot) in &model {
                 prop_assert_eq!(&index.labels(*slot), l);
                 for (n, v) in l {
-                    prop_assert!(index.name(n).unwrap().values[v].to_bitmap().contains(*slot));
+                    prop_assert!(index.name(n).unwrap().get(v).unwrap().to_bitmap().contains(*slot));
                 }
             }
             prop_assert_eq!(index.num_series(), model.len() as u64);
-            let listed: usize = index.name("i").map_or(0, |n| n.values.values().map(|p| usize::try_from(p.len()).unwrap()).sum());
+            let listed: usize = index.name("i").map_or(0, |n| n.values_from("").map(|(_, p)| usize::try_from(p.len()).unwrap()).sum());
             prop_assert_eq!(listed, model.len());
         }
     }

@@ -60,6 +60,15 @@ impl LateBuffer {
         out.extend(range.map(|e| (e.key().1, e.value().clone())));
     }
 
+    /// Takes the samples of `series` in `[mint, maxt]` out.
+    pub fn remove(&self, series: SeriesRef, mint: i64, maxt: i64) {
+        for entry in self.rows.range((series, mint)..=(series, maxt)) {
+            if entry.remove() {
+                self.inserted.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Whether any sample belongs to `series`.
     pub fn has(&self, series: SeriesRef) -> bool {
         self.rows.range((series, i64::MIN)..=(series, i64::MAX)).next().is_some()

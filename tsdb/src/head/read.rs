@@ -2,41 +2,76 @@
 
 use std::sync::Arc;
 
-use model::{ReadError, SeriesBuf};
+use model::{ColumnId, ReadError, SeriesBuf};
 
 use super::Head;
 use super::late::{LateBuffer, LateValue};
 use crate::chunk::gorilla::{SealedChunk, Truncated, decode_times, decode_values};
 use crate::head::stripes::stripe_of;
+use crate::query::any_inside;
 use crate::wal::record::SeriesRef;
 use model::HistogramValue;
 
-/// What a series holds in a time range, taken under its lock and decoded without it.
+/// What a series holds in a time range, taken under its lock and decoded without it. Its buffers are
+/// reused from series to series.
 #[derive(Debug, Default)]
 pub struct SeriesSnapshot {
     chunks: Vec<Arc<SealedChunk>>,
+    open: OpenCopy,
     histograms: Vec<(i64, HistogramValue)>,
     has_late: bool,
 }
 
+/// What of the chunk that grows is needed to read it.
+#[derive(Debug, Default)]
+struct OpenCopy {
+    /// 0 where there is nothing to read.
+    count: u16,
+    column: Option<ColumnId>,
+    times: Vec<u8>,
+    values: Vec<u8>,
+}
+
 impl Head {
-    /// What the series in `slot` holds in `[mint, maxt]`; nothing where the slot holds another
-    /// series by now.
-    pub fn snapshot(&self, slot: u32, series: SeriesRef, mint: i64, maxt: i64) -> SeriesSnapshot {
+    /// Puts into `snapshot` what the series in `slot` holds in `[mint, maxt]`; nothing where the slot
+    /// holds another series by now.
+    pub fn snapshot(
+        &self,
+        slot: u32,
+        series: SeriesRef,
+        (mint, maxt): (i64, i64),
+        snapshot: &mut SeriesSnapshot,
+    ) {
+        let SeriesSnapshot { chunks, open, histograms, has_late } = snapshot;
+        chunks.clear();
+        histograms.clear();
+        open.count = 0;
+        *has_late = false;
         let stripe = self.stripes.lock(stripe_of(slot));
-        let Some(s) = stripe.get(slot).filter(|s| s.id == series) else {
-            return SeriesSnapshot::default();
-        };
+        let Some(s) = stripe.get(slot).filter(|s| s.id == series) else { return };
         let inside = |first: i64, last: i64| first <= maxt && last >= mint;
-        let mut chunks: Vec<Arc<SealedChunk>> =
-            s.sealed.iter().filter(|c| inside(c.mint, c.maxt)).cloned().collect();
+        chunks.extend(s.sealed.iter().filter(|c| inside(c.mint, c.maxt)).cloned());
         if s.open.count() > 0 && inside(s.open.mint(), s.open.maxt()) {
-            chunks.push(Arc::new(s.open.seal()));
+            (open.count, open.column) = (s.open.count(), Some(s.open.column()));
+            open.times.clear();
+            open.values.clear();
+            s.open.copy_to(&mut open.times, &mut open.values);
         }
         let from = s.histograms.partition_point(|(t, _)| *t < mint);
         let to = s.histograms.partition_point(|(t, _)| *t <= maxt);
-        let histograms = s.histograms.get(from..to).unwrap_or_default().to_vec();
-        SeriesSnapshot { chunks, histograms, has_late: s.has_late }
+        histograms.extend_from_slice(s.histograms.get(from..to).unwrap_or_default());
+        *has_late = s.has_late;
+    }
+
+    /// Whether the series in `slot` has an in-order sample in `[mint, maxt]`; `None` where only
+    /// decoding tells.
+    pub fn has_samples(&self, slot: u32, id: SeriesRef, mint: i64, maxt: i64) -> Option<bool> {
+        let stripe = self.stripes.lock(stripe_of(slot));
+        let Some(series) = stripe.get(slot).filter(|s| s.id == id) else { return Some(false) };
+        let open = (series.open.count() > 0).then(|| (series.open.mint(), series.open.maxt()));
+        let chunks = series.sealed.iter().map(|c| (c.mint, c.maxt)).chain(open);
+        let histograms = series.histograms.iter().map(|(t, _)| (*t, *t));
+        any_inside(chunks.chain(histograms), mint, maxt)
     }
 
     /// Samples and encoded bytes of the series in `slot`, whatever their time.
@@ -57,10 +92,13 @@ impl SeriesSnapshot {
     /// # Errors
     /// [`ReadError::Corrupt`] if a chunk in memory is damaged.
     pub fn read(&self, mint: i64, maxt: i64, buf: &mut SeriesBuf) -> Result<(), ReadError> {
-        for chunk in &self.chunks {
-            let runs = buf.times_run(Some(chunk.column), |times| {
+        let sealed = self.chunks.iter().map(|c| (c.count, Some(c.column), &*c.times, &*c.values));
+        let OpenCopy { count, column, times, values } = &self.open;
+        let open = (*count > 0).then_some((*count, *column, &**times, &**values));
+        for (count, column, encoded_times, encoded_values) in sealed.chain(open) {
+            let runs = buf.times_run(column, |times| {
                 let start = times.len();
-                decode_times(&chunk.times, chunk.count, times)?;
+                decode_times(encoded_times, count, times)?;
                 let column = &times[start..];
                 let skip = column.partition_point(|t| *t < mint);
                 let keep = column.partition_point(|t| *t <= maxt);
@@ -69,7 +107,7 @@ impl SeriesSnapshot {
                 Ok::<_, Truncated>(skip)
             });
             runs.and_then(|r| {
-                decode_values(&chunk.values, chunk.count, r.skip, r.len, buf.values_mut())
+                decode_values(encoded_values, count, r.skip, r.len, buf.values_mut())
             })
             .map_err(|e| ReadError::Corrupt(format!("head: {e}")))?;
         }

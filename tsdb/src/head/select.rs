@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::ops::Bound;
 
 use roaring::RoaringBitmap;
 
@@ -17,8 +16,8 @@ pub struct HeadPostings<'a>(pub &'a HeadIndex);
 impl<'a> From<&'a PostingList> for Postings<'a> {
     fn from(list: &'a PostingList) -> Self {
         match list {
-            PostingList::List(list) => Self::List(Cow::Borrowed(list)),
             PostingList::Bitmap(bitmap) => Self::Bitmap(Cow::Borrowed(bitmap)),
+            few => Self::List(Cow::Borrowed(few.as_slice())),
         }
     }
 }
@@ -45,7 +44,7 @@ impl<'a> PostingsSource for HeadPostings<'a> {
     }
 
     fn value_id(&self, name: &str, value: &str) -> Result<Option<Self::ValueId>, Infallible> {
-        Ok(self.0.name(name).and_then(|n| n.values.get(value)))
+        Ok(self.0.name(name).and_then(|n| n.get(value)))
     }
 
     fn for_each_value(
@@ -55,8 +54,7 @@ impl<'a> PostingsSource for HeadPostings<'a> {
         visit: &mut VisitValue<'_, Self::ValueId, Infallible>,
     ) -> Result<(), Infallible> {
         let Some(name) = self.0.name(name) else { return Ok(()) };
-        name.values
-            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+        name.values_from(prefix)
             .take_while(|(value, _)| value.starts_with(prefix))
             .try_for_each(|(value, list)| visit(value, list))
     }

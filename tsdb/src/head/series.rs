@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use model::HistogramValue;
 
-use crate::chunk::gorilla::{GorillaChunk, MAX_SAMPLES, SealedChunk};
+use crate::chunk::gorilla::{
+    GorillaChunk, MAX_SAMPLES, SealedChunk, Truncated, decode_times, decode_values,
+};
 use crate::wal::record::SeriesRef;
 
 /// The newest value that was logged, to tell a repeated row from a contradicting one.
@@ -139,11 +141,22 @@ impl Series {
         self.histograms.first().map_or(chunk, |(t, _)| chunk.min(*t))
     }
 
-    /// Drops the samples below `boundary`, which are in a block: whole chunks only.
+    /// Drops the samples below `boundary`, which are in a block. A chunk on both sides of it is made
+    /// anew: it may be hours long, and a flush for want of memory must free what it has written.
     pub fn drop_below(&mut self, boundary: i64, seed: u64) {
         self.sealed.retain(|c| c.maxt >= boundary);
-        if self.open.count() > 0 && self.open.maxt() < boundary {
-            self.open = GorillaChunk::new(seed);
+        if let Some(first) = self.sealed.first_mut().filter(|c| c.mint < boundary)
+            && let Ok(rest) = rest_of(first, boundary, seed)
+        {
+            *first = Arc::new(rest.seal());
+        }
+        if self.open.count() > 0 && self.open.mint() < boundary {
+            // What cannot be decoded stays, for the reader to find.
+            if self.open.maxt() < boundary {
+                self.open = GorillaChunk::new(seed);
+            } else if let Ok(rest) = rest_of(&self.open.seal(), boundary, seed) {
+                self.open = rest;
+            }
         }
         let keep = self.histograms.partition_point(|(t, _)| *t < boundary);
         self.histograms.drain(..keep);
@@ -178,6 +191,19 @@ impl Series {
             + self.sealed.iter().map(|c| sealed_bytes(c)).sum::<usize>()
             + self.histograms.len() * 200
     }
+}
+
+/// The samples of `chunk` from `from` on.
+fn rest_of(chunk: &SealedChunk, from: i64, seed: u64) -> Result<GorillaChunk, Truncated> {
+    let (mut times, mut values) = (Vec::new(), Vec::new());
+    decode_times(&chunk.times, chunk.count, &mut times)?;
+    let skip = times.partition_point(|t| *t < from);
+    decode_values(&chunk.values, chunk.count, skip, times.len() - skip, &mut values)?;
+    let mut rest = GorillaChunk::new(seed);
+    for (t, v) in times.iter().skip(skip).zip(values) {
+        rest.append(*t, v);
+    }
+    Ok(rest)
 }
 
 /// Bytes of memory of a sealed chunk.

@@ -5,15 +5,18 @@
 
 use std::collections::VecDeque;
 
+use hashbrown::HashSet;
 use model::HistogramValue;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::abort::Held;
+use crate::head::delete::PendingDeletion;
 use crate::head::series::Series;
 
 /// Number of stripes.
 pub const STRIPES: usize = 16;
 /// Neighbouring slots in one stripe.
-const RUN: u32 = 64;
+pub const RUN: u32 = 64;
 
 /// Which stripe holds a slot.
 pub const fn stripe_of(slot: u32) -> usize {
@@ -34,6 +37,8 @@ pub struct Pending {
     pub floats: Vec<PendingRow<f64>>,
     /// Histogram rows.
     pub histograms: Vec<PendingRow<HistogramValue>>,
+    /// Deletions; who has one has no rows.
+    pub deletions: Vec<PendingDeletion>,
 }
 
 /// A row on its way from the log to its series.
@@ -52,6 +57,7 @@ pub struct PendingRow<V> {
 /// A part of the series.
 #[derive(Debug, Default)]
 pub struct Stripe {
+    /// A page is empty where none of its series lives.
     pages: Vec<Box<[Series]>>,
     /// In log order.
     pub pending: VecDeque<Pending>,
@@ -61,31 +67,66 @@ impl Stripe {
     /// The series in `slot`, which must be in this stripe; free slots included.
     pub fn get(&self, slot: u32) -> Option<&Series> {
         let (page, place) = place_of(slot);
-        self.pages.get(page).map(|p| &p[place])
+        self.pages.get(page).and_then(|p| p.get(place))
     }
 
     /// As [`Stripe::get`], to change it.
     pub fn get_mut(&mut self, slot: u32) -> Option<&mut Series> {
         let (page, place) = place_of(slot);
-        self.pages.get_mut(page).map(|p| &mut p[place])
+        self.pages.get_mut(page).and_then(|p| p.get_mut(place))
     }
 
     /// As [`Stripe::get_mut`]; makes the page if need be.
     pub fn make(&mut self, slot: u32, seed: u64) -> &mut Series {
         let (page, place) = place_of(slot);
-        while self.pages.len() <= page {
-            self.pages.push((0..RUN).map(|_| Series::free(seed)).collect());
+        if self.pages.len() <= page {
+            self.pages.resize_with(page + 1, Box::default);
         }
-        &mut self.pages[page][place]
+        let page = &mut self.pages[page];
+        if page.is_empty() {
+            *page = (0..RUN).map(|_| Series::free(seed)).collect();
+        }
+        &mut page[place]
+    }
+
+    /// Gives the memory of a page back if none of its series lives.
+    pub fn drop_empty_page(&mut self, page: usize) {
+        if let Some(page) = self.pages.get_mut(page)
+            && page.iter().all(|s| s.id.0 == 0)
+        {
+            *page = Box::default();
+        }
+    }
+
+    /// The live series of a page with their slots; `None` behind the last page.
+    pub fn page_mut(
+        &mut self,
+        number: usize,
+        page: usize,
+    ) -> Option<impl Iterator<Item = (u32, &mut Series)>> {
+        let first = (page * STRIPES + number) * RUN as usize;
+        let first = u32::try_from(first).expect("slots are 32 bits wide");
+        let series = self.pages.get_mut(page)?.iter_mut();
+        Some((first..).zip(series).filter(|(_, s)| s.id.0 != 0))
     }
 
     /// All live series with their slots.
     pub fn iter_mut(&mut self, number: usize) -> impl Iterator<Item = (u32, &mut Series)> {
-        let number = u32::try_from(number).expect("there are 16 stripes");
+        let mut first = u32::try_from(number).expect("there are 16 stripes") * RUN;
         let stride = RUN * u32::try_from(STRIPES).expect("there are 16 stripes");
-        (0..).zip(&mut self.pages).flat_map(move |(page, series): (u32, _)| {
-            (page * stride + number * RUN..).zip(series.iter_mut()).filter(|(_, s)| s.id.0 != 0)
+        self.pages.iter_mut().flat_map(move |series| {
+            let slots = first..;
+            first = first.wrapping_add(stride);
+            slots.zip(series.iter_mut()).filter(|(_, s)| s.id.0 != 0)
         })
+    }
+
+    /// The slots of rows that are not visible yet.
+    pub fn waiting(&self) -> HashSet<u32> {
+        let slots = self.pending.iter().flat_map(|p| {
+            p.floats.iter().map(|row| row.slot).chain(p.histograms.iter().map(|row| row.slot))
+        });
+        slots.collect()
     }
 }
 
@@ -95,18 +136,21 @@ pub struct Stripes {
     locks: [Mutex<Stripe>; STRIPES],
 }
 
+/// A locked stripe.
+pub type Locked<'a> = Held<MutexGuard<'a, Stripe>>;
+
 /// Locked stripes, by number; the others are `None`.
-pub type Guards<'a> = [Option<MutexGuard<'a, Stripe>>; STRIPES];
+pub type Guards<'a> = [Option<Locked<'a>>; STRIPES];
 
 impl Stripes {
     /// Locks one stripe.
-    pub fn lock(&self, number: usize) -> MutexGuard<'_, Stripe> {
-        self.locks[number].lock()
+    pub fn lock(&self, number: usize) -> Locked<'_> {
+        Held::new(self.locks[number].lock())
     }
 
     /// Locks the stripes in `mask` (bit n stands for stripe n), ascending.
     pub fn lock_mask(&self, mask: u16) -> Guards<'_> {
-        std::array::from_fn(|n| (mask >> n & 1 == 1).then(|| self.locks[n].lock()))
+        std::array::from_fn(|n| (mask >> n & 1 == 1).then(|| self.lock(n)))
     }
 
     /// Locks all stripes, ascending.

@@ -28,6 +28,12 @@ fn id(n: u64) -> BlockId {
     BlockId::new(n, u128::from(n))
 }
 
+fn tombstone(seq: u64) -> Arc<Tombstone> {
+    let maxt = i64::try_from(seq).unwrap();
+    let selectors = vec![vec![], vec![model::Matcher::equal("__name__", "m")]];
+    Arc::new(Tombstone { seq, what: Deletion { selectors, mint: -1, maxt } })
+}
+
 fn edit(n: u64) -> Edit {
     let n_ms = i64::try_from(n).unwrap();
     Edit {
@@ -38,6 +44,8 @@ fn edit(n: u64) -> Edit {
         checkpoint: n.is_multiple_of(2).then_some(n),
         max_series_ref: Some(n * 10),
         last_seen_ms: Some(n_ms),
+        add_tombstones: vec![tombstone(n)],
+        remove_tombstones: if n.is_multiple_of(4) { vec![n - 1, n - 2] } else { vec![] },
     }
 }
 
@@ -147,15 +155,18 @@ fn the_bytes_are_frozen() {
         "53424b6d616e6966",
         "01000000",
         "b92b4f90", // magic number, version, checksum
-        "2c000000",
-        "91ff5406",
+        "3f000000",
+        "8e65c6c8",
         "02", // length, checksum, record number
         "01f02e",
         "0203",                               // boundary, late_seq
         "0303000000000000000000030000000000", // added
         "0402000000000000000000020000000000", // removed
         "061e",
-        "0706", // highest series ref, last seen
+        "0706",       // highest series ref, last seen
+        "0803",       // tombstone added
+        "0106020001", // its range, two selectors, the second of one matcher
+        "00085f5f6e616d655f5f016d",
     );
     assert_eq!(hex.concat(), want);
 }

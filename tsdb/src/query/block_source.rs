@@ -1,18 +1,19 @@
 //! A block as a source: the selected series, which are in label order by number.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use model::{Estimate, Labels, Matcher, ReadError, SeriesBuf};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
-use super::Source;
+use super::coded::Coded;
+use super::{Source, any_inside};
 use crate::block::{Block, BlockReader};
 
 /// The series of a block that pass some matchers.
 pub struct BlockSource {
     block: Arc<Block>,
-    selected: RoaringBitmap,
     series: Vec<u32>,
     /// Readers not in use: one remembers the page that it read last, and neighbours share pages.
     readers: Mutex<Vec<BlockReader>>,
@@ -25,8 +26,17 @@ impl BlockSource {
     /// [`ReadError`] where the index is damaged.
     pub fn select(block: Arc<Block>, matchers: &[Matcher]) -> Result<Self, ReadError> {
         let selected = block.select(matchers)?;
-        let series = selected.iter().collect();
-        Ok(Self { block, selected, series, readers: Mutex::new(Vec::new()) })
+        Ok(Self::of(block, selected))
+    }
+
+    /// The series `selected`.
+    pub fn of(block: Arc<Block>, selected: RoaringBitmap) -> Self {
+        Self { block, series: selected.into_iter().collect(), readers: Mutex::new(Vec::new()) }
+    }
+
+    /// The number of series `i` in the block.
+    pub fn series(&self, i: usize) -> u32 {
+        self.series[i]
     }
 }
 
@@ -37,6 +47,14 @@ impl Source for BlockSource {
 
     fn labels(&self, i: usize) -> Result<Labels, ReadError> {
         Ok(self.block.labels(self.series[i])?)
+    }
+
+    fn coded(
+        &self,
+        range: Range<usize>,
+        visit: &mut dyn FnMut(Coded<'_>) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        self.block.coded(&self.series[range], visit)
     }
 
     fn bounds(&self) -> (i64, i64) {
@@ -55,7 +73,17 @@ impl Source for BlockSource {
         Ok(())
     }
 
-    fn estimate(&self, mint: i64, maxt: i64) -> Result<Estimate, ReadError> {
-        Ok(self.block.estimate(&self.selected, mint, maxt)?)
+    fn has_samples(&self, i: usize, mint: i64, maxt: i64) -> Result<Option<bool>, ReadError> {
+        let reader = self.readers.lock().pop();
+        let mut reader = reader.unwrap_or_else(|| self.block.reader());
+        let bounds = reader.chunks(self.series[i])?.iter().map(|row| (row.mint, row.maxt));
+        let has = any_inside(bounds, mint, maxt);
+        self.readers.lock().push(reader);
+        Ok(has)
+    }
+
+    fn estimate(&self, step: usize, mint: i64, maxt: i64) -> Result<Estimate, ReadError> {
+        let series = self.series.iter().step_by(step).copied();
+        Ok(self.block.estimate(series, mint, maxt)?)
     }
 }

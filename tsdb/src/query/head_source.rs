@@ -1,14 +1,19 @@
 //! The head as a source: selected slots in label order.
 
 use std::convert::Infallible;
+use std::ops::Range;
 use std::sync::Arc;
 
 use model::{Estimate, Labels, Matcher, ReadError, SeriesBuf};
+use roaring::RoaringBitmap;
+
+use parking_lot::Mutex;
 
 use super::Source;
+use super::coded::Coded;
 use crate::head::Head;
 use crate::head::late::{LateBuffer, LateValue};
-use crate::head::read::read_late;
+use crate::head::read::{SeriesSnapshot, read_late};
 use crate::head::select::HeadPostings;
 use crate::postings::resolve;
 use crate::wal::record::SeriesRef;
@@ -20,6 +25,8 @@ pub struct HeadSource {
     /// In-order samples below this are in a block.
     boundary: i64,
     late: Vec<Arc<LateBuffer>>,
+    /// Buffers not in use.
+    snapshots: Mutex<Vec<SeriesSnapshot>>,
     /// Holds what was selected in place: a slot is not taken again while this lives.
     _view: Arc<dyn Send + Sync>,
 }
@@ -36,9 +43,23 @@ impl HeadSource {
         let index = head.index();
         let selected: Result<_, Infallible> = resolve::select(&HeadPostings(&index), matchers);
         let Ok(selected) = selected;
-        let series = index.in_order(&selected).into_iter().map(|s| (s, index.series(s))).collect();
         drop(index);
-        Self { head: Arc::clone(head), series, boundary, late, _view: view }
+        Self::of(head, &selected, boundary, late, view)
+    }
+
+    /// The series in the slots `selected`; otherwise as [`HeadSource::select`].
+    pub fn of(
+        head: &Arc<Head>,
+        selected: &RoaringBitmap,
+        boundary: i64,
+        late: Vec<Arc<LateBuffer>>,
+        view: Arc<dyn Send + Sync>,
+    ) -> Self {
+        let index = head.index();
+        let series = index.in_order(selected).into_iter().map(|s| (s, index.series(s))).collect();
+        drop(index);
+        let snapshots = Mutex::default();
+        Self { head: Arc::clone(head), series, boundary, late, snapshots, _view: view }
     }
 }
 
@@ -49,6 +70,14 @@ impl Source for HeadSource {
 
     fn labels(&self, i: usize) -> Result<Labels, ReadError> {
         Ok(self.head.index().labels(self.series[i].0))
+    }
+
+    fn coded(
+        &self,
+        range: Range<usize>,
+        visit: &mut dyn FnMut(Coded<'_>) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        self.head.index().coded(self.series[range].iter().map(|(slot, _)| *slot), visit)
     }
 
     fn bounds(&self) -> (i64, i64) {
@@ -65,24 +94,39 @@ impl Source for HeadSource {
         if mint > maxt {
             return Ok(());
         }
-        self.head.snapshot(slot, series, mint, maxt).read(mint, maxt, buf)
+        let mut snapshot = self.snapshots.lock().pop().unwrap_or_default();
+        self.head.snapshot(slot, series, (mint, maxt), &mut snapshot);
+        let read = snapshot.read(mint, maxt, buf);
+        self.snapshots.lock().push(snapshot);
+        read
+    }
+
+    fn may_be_late(&self, mint: i64, maxt: i64) -> bool {
+        self.late.iter().any(|b| b.overlaps(mint, maxt))
+    }
+
+    fn has_samples(&self, i: usize, mint: i64, maxt: i64) -> Result<Option<bool>, ReadError> {
+        let (slot, series) = self.series[i];
+        Ok(self.head.has_samples(slot, series, mint.max(self.boundary), maxt))
     }
 
     fn late(&self, i: usize, mint: i64, maxt: i64) -> Vec<(i64, LateValue)> {
-        if !self.late.iter().any(|b| b.overlaps(mint, maxt)) {
+        if !self.may_be_late(mint, maxt) {
             return Vec::new();
         }
         read_late(&self.late, self.series[i].1, mint, maxt)
     }
 
-    fn estimate(&self, _: i64, _: i64) -> Result<Estimate, ReadError> {
-        let mut estimate = Estimate { num_series: self.series.len() as u64, ..Estimate::default() };
-        for (slot, _) in &self.series {
-            let (samples, bytes) = self.head.weight(*slot);
-            estimate.num_samples += samples;
-            estimate.chunk_bytes += bytes;
+    fn estimate(&self, step: usize, _: i64, _: i64) -> Result<Estimate, ReadError> {
+        let mut estimate = Estimate::default();
+        for (slot, _) in self.series.iter().step_by(step) {
+            let (num_samples, chunk_bytes) = self.head.weight(*slot);
+            estimate = estimate.plus(Estimate { num_series: 1, num_samples, chunk_bytes });
         }
-        estimate.num_samples += self.late.iter().map(|b| b.num_rows()).sum::<u64>();
         Ok(estimate)
+    }
+
+    fn num_late(&self) -> u64 {
+        self.late.iter().map(|b| b.num_rows()).sum()
     }
 }

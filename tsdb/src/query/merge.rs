@@ -107,9 +107,19 @@ mod tests {
         fn labels(&self, _: usize) -> Result<Labels, ReadError> {
             Ok(Labels::empty())
         }
+        fn coded(
+            &self,
+            _: std::ops::Range<usize>,
+            _: &mut dyn FnMut(crate::query::coded::Coded<'_>) -> Result<(), ReadError>,
+        ) -> Result<(), ReadError> {
+            unreachable!("merging needs no labels")
+        }
         fn bounds(&self) -> (i64, i64) {
             let first = self.samples.keys().next().copied().unwrap_or(0);
             (first, self.samples.keys().next_back().copied().unwrap_or(0))
+        }
+        fn has_samples(&self, _: usize, mint: i64, maxt: i64) -> Result<Option<bool>, ReadError> {
+            Ok(Some(self.samples.range(mint..=maxt).next().is_some()))
         }
         fn late_seq(&self) -> u64 {
             self.seq
@@ -129,7 +139,7 @@ mod tests {
         fn late(&self, _: usize, mint: i64, maxt: i64) -> Vec<(i64, LateValue)> {
             self.late.range(mint..=maxt).map(|(t, v)| (*t, LateValue::Float(*v))).collect()
         }
-        fn estimate(&self, _: i64, _: i64) -> Result<Estimate, ReadError> {
+        fn estimate(&self, _: usize, _: i64, _: i64) -> Result<Estimate, ReadError> {
             Ok(Estimate::default())
         }
     }

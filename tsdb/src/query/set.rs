@@ -1,116 +1,174 @@
 //! The series of several sources, each label set once.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use model::{Estimate, Interrupt, Labels, ReadError, SeriesBuf, SeriesSet};
+use model::{
+    Estimate, Interrupt, LabelFilter, Labels, ReadError, SeriesBuf, SeriesGroups, SeriesSet,
+};
 
+use super::coded::Classes;
+use super::join::{Joined, join};
 use super::merge::{self, Part};
 use super::{SharedSource, Source};
 
+/// Series between two polls of the interrupt while labels are looked at.
+const SERIES_PER_POLL: usize = 4096;
+
+/// Series of a source that a rough estimate looks at.
+const ROUGH_SERIES: usize = 64;
+
 /// A merged answer to a selection.
 pub struct MergedSet {
+    /// By their bounds.
     sources: Vec<SharedSource>,
-    /// Source and number there, grouped by series.
-    parts: Vec<(u32, u32)>,
-    /// Where the parts of each series begin, and their end.
-    starts: Vec<u32>,
+    series: Joined,
     mint: i64,
     maxt: i64,
-    interrupt: std::sync::Arc<dyn Interrupt>,
+    /// No source has times of another and none has late samples: they are read one after the other.
+    apart: bool,
+    interrupt: Arc<dyn Interrupt>,
+    warnings: Vec<String>,
 }
 
 impl MergedSet {
-    /// Joins `sources`, each sorted by labels.
+    /// The same set with something to tell whoever reads it.
+    #[must_use]
+    pub fn with_warnings(self, warnings: Vec<String>) -> Self {
+        Self { warnings, ..self }
+    }
+
+    /// Joins `sources`, each sorted by labels; `seed` is the process's.
     ///
     /// # Errors
-    /// [`ReadError::Interrupted`].
+    /// [`ReadError::Interrupted`], or of a damaged index.
     pub fn new(
-        sources: Vec<SharedSource>,
-        mint: i64,
-        maxt: i64,
-        interrupt: std::sync::Arc<dyn Interrupt>,
+        mut sources: Vec<SharedSource>,
+        (mint, maxt): (i64, i64),
+        seed: u64,
+        interrupt: Arc<dyn Interrupt>,
     ) -> Result<Self, ReadError> {
-        let (parts, starts) = match sources.as_slice() {
-            [only] => {
-                let n = number(only.len());
-                ((0..n).map(|i| (0, i)).collect(), (0..=n).collect())
-            }
-            _ => join(&sources, &*interrupt)?,
-        };
-        Ok(Self { sources, parts, starts, mint, maxt, interrupt })
+        sources.sort_by_key(|s| s.bounds());
+        let apart = sources.windows(2).all(|w| w[0].bounds().1 < w[1].bounds().0)
+            && !sources.iter().any(|s| s.may_be_late(mint, maxt));
+        let series = join(&sources, seed, &*interrupt)?;
+        Ok(Self { sources, series, mint, maxt, apart, interrupt, warnings: Vec::new() })
     }
 
-    fn parts(&self, i: usize) -> &[(u32, u32)] {
-        &self.parts[self.starts[i] as usize..self.starts[i + 1] as usize]
+    fn source(&self, n: u32) -> &dyn Source {
+        &*self.sources[n as usize]
     }
-}
-
-fn number(n: usize) -> u32 {
-    u32::try_from(n).expect("fewer than 2^32 series in a selection")
-}
-
-type Joined = (Vec<(u32, u32)>, Vec<u32>);
-
-fn join(sources: &[SharedSource], interrupt: &dyn Interrupt) -> Result<Joined, ReadError> {
-    let mut heap: BinaryHeap<Reverse<(Labels, u32, u32)>> = (0..)
-        .zip(sources)
-        .filter(|(_, s)| s.len() > 0)
-        .map(|(n, s)| Ok(Reverse((s.labels(0)?, n, 0))))
-        .collect::<Result<_, ReadError>>()?;
-    let (mut parts, mut starts) = (Vec::new(), Vec::new());
-    let mut last: Option<Labels> = None;
-    while let Some(Reverse((labels, n, i))) = heap.pop() {
-        let next = i as usize + 1;
-        let source = &sources[n as usize];
-        if next < source.len() {
-            heap.push(Reverse((source.labels(next)?, n, i + 1)));
-        }
-        if last.as_ref() != Some(&labels) {
-            starts.push(number(parts.len()));
-            if starts.len().is_multiple_of(4096) {
-                interrupt.check()?;
-            }
-            last = Some(labels);
-        }
-        parts.push((n, i));
-    }
-    starts.push(number(parts.len()));
-    Ok((parts, starts))
 }
 
 impl SeriesSet for MergedSet {
     fn len(&self) -> usize {
-        self.starts.len() - 1
+        self.series.len()
     }
 
     fn labels(&self, i: usize) -> Result<Labels, ReadError> {
-        let (source, series) = self.parts(i)[0];
-        self.sources[source as usize].labels(series as usize)
+        let (source, series) = self.series.first_part(i);
+        self.source(source).labels(series as usize)
     }
 
     fn read(&self, i: usize, buf: &mut SeriesBuf) -> Result<(), ReadError> {
-        if i.is_multiple_of(64) {
-            self.interrupt.check()?;
+        self.interrupt.check()?;
+        let parts = self.series.parts(i);
+        if !self.apart {
+            let part = |(n, series)| Part { source: self.source(n), series: series as usize };
+            let mut parts: Vec<Part<'_>> = parts.map(part).collect();
+            return merge::read(&mut parts, self.mint, self.maxt, buf).map(drop);
         }
-        let mut parts: Vec<Part<'_>> = self
-            .parts(i)
-            .iter()
-            .map(|(source, series)| Part {
-                source: &*self.sources[*source as usize] as &dyn Source,
-                series: *series as usize,
-            })
-            .collect();
-        merge::read(&mut parts, self.mint, self.maxt, buf).map(drop)
+        buf.begin();
+        for (n, series) in parts {
+            // A source has little of one series, but there may be many of them.
+            if n % 8 == 7 {
+                self.interrupt.check()?;
+            }
+            let read = self.source(n).read(series as usize, self.mint, self.maxt, buf);
+            if let Err(e) = read {
+                buf.begin();
+                buf.end();
+                return Err(e);
+            }
+        }
+        buf.end();
+        Ok(())
+    }
+
+    fn groups(&self, filter: &LabelFilter) -> Result<SeriesGroups, ReadError> {
+        if let (Some(first), true) = (self.sources.first(), self.series.is_first()) {
+            return self.groups_of(&**first, filter);
+        }
+        let of_sources: Vec<SeriesGroups> =
+            self.sources.iter().map(|s| self.groups_of(&**s, filter)).collect::<Result<_, _>>()?;
+        let (mut groups, mut seen) = (SeriesGroups::default(), HashMap::new());
+        for i in 0..self.len() {
+            let (n, series) = self.series.first_part(i);
+            groups.push(&mut seen, of_sources[n as usize].labels_of(series as usize).clone());
+        }
+        Ok(groups)
+    }
+
+    fn has_samples(&self, i: usize) -> Result<bool, ReadError> {
+        let (mint, maxt) = (self.mint, self.maxt);
+        let mut known = true;
+        for (n, series) in self.series.parts(i) {
+            let (source, series) = (self.source(n), series as usize);
+            match source.has_samples(series, mint, maxt)? {
+                Some(true) => return Ok(true),
+                Some(false) => {}
+                None => known = false,
+            }
+            if !source.late(series, mint, maxt).is_empty() {
+                return Ok(true);
+            }
+        }
+        if known {
+            return Ok(false);
+        }
+        let mut buf = SeriesBuf::new();
+        self.read(i, &mut buf)?;
+        Ok(!buf.times().is_empty() || !buf.histograms().is_empty())
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
     }
 
     fn estimate(&self) -> Estimate {
-        let mut sum = Estimate { num_series: self.len() as u64, ..Estimate::default() };
-        // Damage shows when the samples are read; an estimate leaves it out.
-        for part in self.sources.iter().filter_map(|s| s.estimate(self.mint, self.maxt).ok()) {
-            sum.num_samples += part.num_samples;
-            sum.chunk_bytes += part.chunk_bytes;
+        self.estimate_by(usize::MAX)
+    }
+
+    fn rough_estimate(&self) -> Estimate {
+        self.estimate_by(ROUGH_SERIES)
+    }
+}
+
+impl MergedSet {
+    /// The estimate from at most `looks` series of each source, which stand for the others.
+    fn estimate_by(&self, looks: usize) -> Estimate {
+        let mut sum = Estimate::default();
+        for source in &self.sources {
+            let (len, step) = (source.len(), source.len().div_ceil(looks).max(1));
+            // Damage shows when the samples are read; an estimate leaves it out.
+            let Ok(seen) = source.estimate(step, self.mint, self.maxt) else { continue };
+            sum = sum.plus(seen.scaled(len as u64, len.div_ceil(step) as u64));
+            sum.num_samples = sum.num_samples.saturating_add(source.num_late());
         }
-        sum
+        Estimate { num_series: self.len() as u64, ..sum }
+    }
+
+    fn groups_of(
+        &self,
+        source: &dyn Source,
+        filter: &LabelFilter,
+    ) -> Result<SeriesGroups, ReadError> {
+        let mut classes = Classes::new(filter, source.len());
+        for from in (0..source.len()).step_by(SERIES_PER_POLL) {
+            self.interrupt.check()?;
+            let range = from..source.len().min(from + SERIES_PER_POLL);
+            source.coded(range, &mut |coded| classes.add(coded))?;
+        }
+        Ok(classes.finish())
     }
 }

@@ -98,6 +98,11 @@ impl Cursor {
         self.header.map(|h| h.first_seq).or_else(|| self.head.map(|(frame, _)| frame.seq))
     }
 
+    /// What the segment's header says, where it is whole: records before this were durable.
+    pub(super) fn header_seq(&self) -> Option<u64> {
+        self.header.map(|header| header.first_seq)
+    }
+
     /// The run that wrote the segment, where it is known.
     pub(super) const fn run(&self) -> Option<u32> {
         self.run

@@ -12,6 +12,7 @@ mod tests;
 use model::{HistogramValue, Labels, MetricMetadata, MetricType};
 
 use crate::encoding::varint::{Reader, put_bytes, put_u64};
+use crate::tombstones::Deletion;
 
 /// Names a series for ever; never reused (reliability contract R9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -32,6 +33,8 @@ pub struct Record {
     pub metadata: Vec<(String, MetricMetadata)>,
     /// Names of databases that a client created (line protocol doors).
     pub databases: Vec<String>,
+    /// Deletes; a record with any holds nothing else.
+    pub deletions: Vec<Deletion>,
 }
 
 /// Float rows as columns of equal length.
@@ -91,6 +94,7 @@ mod section {
     pub(super) const HISTOGRAMS: u8 = 4;
     pub(super) const METADATA: u8 = 5;
     pub(super) const DATABASES: u8 = 6;
+    pub(super) const DELETIONS: u8 = 7;
 }
 
 impl Record {
@@ -117,6 +121,12 @@ impl Record {
                 for name in &self.databases {
                     put_bytes(out, name.as_bytes());
                 }
+            });
+        }
+        if !self.deletions.is_empty() {
+            put_section(section::DELETIONS, out, |out| {
+                put_u64(out, self.deletions.len() as u64);
+                self.deletions.iter().for_each(|what| what.encode(out));
             });
         }
     }
@@ -149,6 +159,9 @@ impl Record {
                 }
                 section::DATABASES => {
                     record.databases = decode_databases(&mut body).ok_or(corrupt("databases"))?;
+                }
+                section::DELETIONS => {
+                    record.deletions = decode_deletions(&mut body).ok_or(corrupt("deletions"))?;
                 }
                 _ => return Err(corrupt("unknown section")),
             }
@@ -200,4 +213,9 @@ fn decode_databases(input: &mut Reader<'_>) -> Option<Vec<String>> {
         names.push(input.str()?.to_owned());
     }
     Some(names)
+}
+
+fn decode_deletions(input: &mut Reader<'_>) -> Option<Vec<Deletion>> {
+    let n = input.len()?;
+    (0..n).map(|_| Deletion::decode(input)).collect()
 }

@@ -40,6 +40,9 @@ pub struct ReplayReport {
     /// Whole records behind a gap that were dropped, because nothing up to the gap was ever
     /// synced and the mode promises to lose only a suffix.
     pub dropped_records: u64,
+    /// Records that were durable when a segment was begun, and that neither the log nor what it is
+    /// replayed behind has.
+    pub lost_records: u64,
     /// The last sequence number handed to the caller; 0 where there was none.
     pub last_seq: u64,
 }
@@ -58,8 +61,33 @@ pub(super) fn replay(
     first_seq: u64,
     apply: &mut dyn FnMut(u64, Record) -> Result<(), BoxError>,
 ) -> Result<(ReplayReport, Uncopied), WalError> {
-    let mut report = ReplayReport { segments: cursors.len() as u64, ..ReplayReport::default() };
     let files: Vec<_> = cursors.iter().map(|c| (c.index, c.file.clone())).collect();
+    let (mut report, damage) = scan(cursors, first_seq, apply)?;
+    let mut uncopied = Uncopied::new();
+    for region in damage {
+        let Some((_, file)) = files.iter().find(|(index, _)| *index == region.segment) else {
+            continue;
+        };
+        match keep_copy(fs, quarantine, &**file, region) {
+            Ok(copied) => report.quarantined_bytes += copied,
+            Err(error) => {
+                tracing::warn!(segment = %region.segment, offset = region.offset, %error,
+                    "damaged log bytes could not be copied; their segment will be kept whole");
+                uncopied.insert(region.segment);
+            }
+        }
+    }
+    Ok((report, uncopied))
+}
+
+/// As [`replay`], and changes nothing: the regions that hold no record are left to the caller.
+pub(super) fn scan(
+    cursors: Vec<Cursor>,
+    first_seq: u64,
+    apply: &mut dyn FnMut(u64, Record) -> Result<(), BoxError>,
+) -> Result<(ReplayReport, Vec<Damage>), WalError> {
+    let mut report = ReplayReport { segments: cursors.len() as u64, ..ReplayReport::default() };
+    let durable = cursors.iter().filter_map(Cursor::header_seq).max().unwrap_or(0);
     let mut merge = Merge::new(cursors);
     let mut expected = first_seq;
     let (mut payload, mut damage) = (Vec::new(), Vec::new());
@@ -98,27 +126,16 @@ pub(super) fn replay(
         }
     }
     damage.extend(merge.into_damage());
-    let mut uncopied = Uncopied::new();
-    for region in damage {
+    report.lost_records = durable.saturating_sub(report.last_seq.saturating_add(1).max(first_seq));
+    for region in &damage {
         if region.torn {
             report.torn_bytes += region.len;
         } else {
             report.damaged_regions += 1;
             report.damaged_bytes += region.len;
         }
-        let Some((_, file)) = files.iter().find(|(index, _)| *index == region.segment) else {
-            continue;
-        };
-        match keep_copy(fs, quarantine, &**file, region) {
-            Ok(copied) => report.quarantined_bytes += copied,
-            Err(error) => {
-                tracing::warn!(segment = %region.segment, offset = region.offset, %error,
-                    "damaged log bytes could not be copied; their segment will be kept whole");
-                uncopied.insert(region.segment);
-            }
-        }
     }
-    Ok((report, uncopied))
+    Ok((report, damage))
 }
 
 /// Whether the records from `entry` on count although some before it are missing. In the mode

@@ -30,6 +30,8 @@ pub(crate) struct Load {
     pub(crate) connections: usize,
     /// Behind the last sample.
     pub(crate) end_ms: i64,
+    /// The metrics of generated hosts that are sent; all where empty.
+    pub(crate) metrics: &'static [&'static str],
 }
 
 impl Load {
@@ -40,7 +42,11 @@ impl Load {
 
     /// Series of the fleet.
     pub(crate) fn num_series(&self) -> usize {
-        self.hosts * self.source.series_per_host()
+        let of_a_host = match self.metrics {
+            [] => self.source.series_per_host(),
+            _ => self.fleet(0, 1).num_series(),
+        };
+        self.hosts * of_a_host
     }
 
     /// Samples of the load.
@@ -49,7 +55,8 @@ impl Load {
     }
 
     fn fleet(&self, first: usize, num_hosts: usize) -> Fleet {
-        Fleet::new(&self.source, first, num_hosts, self.end_ms - self.length_ms())
+        let fleet = Fleet::new(&self.source, first, num_hosts, self.end_ms - self.length_ms());
+        if self.metrics.is_empty() { fleet } else { fleet.only(self.metrics) }
     }
 
     /// Sends everything; each connection has hosts of its own.

@@ -8,6 +8,9 @@
 //! | memory per series | `--series 200000 --samples 20` |
 //! | a day | `--hosts 20 --scrapes 5760` |
 //! | real values | `--scrape node_exporter --seconds 120` |
+//! | queries alone, over the series that they read | `--reads --hosts 100` |
+//! | queries of a day | `--reads --hosts 20 --scrapes 5760` |
+//! | memory of a query over ever more series | `--memory` |
 //!
 //! CPU is the server process's own (`/proc/<pid>/stat`) with six quiet seconds behind the load; memory
 //! is its resident growth then; disk is `du` after SIGTERM with the log and saved caches included; query times are
@@ -25,13 +28,15 @@ use serde_json::json;
 
 mod load;
 mod measure;
+mod memory;
 mod options;
+mod reads;
 mod report;
 mod target;
 
 use load::{BATCH, Load};
 use measure::{Figures, measure};
-use options::Options;
+use options::{Options, What};
 use target::Kind;
 
 /// The targets, in the order of the table.
@@ -64,6 +69,19 @@ fn main() -> std::process::ExitCode {
     };
     let machine = report::machine();
     say(&machine);
+    let figures = match options.what {
+        What::All => None,
+        What::Memory => Some(memory::table()),
+        What::Reads => {
+            let mut load = load_of(&options, recording.as_ref(), options.seeds[0]);
+            load.metrics = reads::METRICS;
+            Some(reads::table(&load, &options))
+        }
+    };
+    if let Some(figures) = figures {
+        say(&figures);
+        return std::process::ExitCode::SUCCESS;
+    }
     let mut rounds: Vec<Vec<Figures>> = Vec::new();
     for &seed in &options.seeds {
         let load = load_of(&options, recording.as_ref(), seed);
@@ -128,5 +146,5 @@ fn load_of(options: &Options, recording: Option<&Arc<Recording>>, seed: u64) -> 
     // One time for all, so that every target holds the same samples.
     let end_ms = now_ms() / 60_000 * 60_000 - 60_000;
     let connections = options.connections.min(hosts);
-    Load { source, seed, hosts, scrapes, connections, end_ms }
+    Load { source, seed, hosts, scrapes, connections, end_ms, metrics: &[] }
 }

@@ -67,7 +67,7 @@ impl Figures {
 
 /// The queries of a load, in the order of [`COLUMNS`]. What came as lines is named by fields, so that
 /// only the last one means the same.
-fn queries(load: &Load, protocol: Protocol) -> [Option<Query>; 4] {
+pub(crate) fn queries(load: &Load, protocol: Protocol) -> [Option<Query>; 4] {
     let end = load.end_ms;
     let two_hours = |expr| Query::range(expr, end - 2 * HOUR_MS, end, 60_000);
     let rate = "sum by (mode) (rate(node_cpu_seconds_total[5m]))";

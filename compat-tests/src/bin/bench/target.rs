@@ -97,6 +97,14 @@ impl Target {
         }
     }
 
+    /// Waits until a spawned one is ready.
+    pub(crate) fn await_ready(&mut self) {
+        match self {
+            Self::Ours(server) => drop(server.await_ready()),
+            Self::Peer(peer) => peer.await_ready(),
+        }
+    }
+
     /// The line in which it says its version.
     pub(crate) fn version(&self) -> String {
         let (program, flag): (&Path, _) = match self {

@@ -26,7 +26,7 @@ pub(super) fn extrapolated(w: &Window<'_>, notes: &mut Notes<'_>, kind: Kind) ->
     };
     let rise = match w.histograms {
         // A single sample has an extent only where it is known to have risen from zero.
-        [_] => Ok(FloatHistogram::clone(first)),
+        [_] => Ok(FloatHistogram { hint: CounterResetHint::Gauge, ..FloatHistogram::clone(first) }),
         samples => {
             let rise = rise(samples, starts, notes, kind);
             if zero_ms.is_some() { rise.and_then(|rise| plus(&rise, first, notes)) } else { rise }

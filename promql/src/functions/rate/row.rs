@@ -1,12 +1,15 @@
 //! A whole row of windows at once, for series that share their times: what depends on the times
 //! alone is computed once per column of times, and a series costs a few operations a step.
 
+use std::ops::Range;
+
 use super::{Extent, seconds};
 
 /// Which of the three extrapolating functions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Kind {
     /// `rate`
+    #[default]
     Rate,
     /// `increase`
     Increase,
@@ -44,7 +47,7 @@ struct Step {
 
 /// The windows of a row over one column of times, ready to run over the values of each series that
 /// has these times.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct RowPlan {
     kind: Kind,
     per_seconds: Option<f64>,
@@ -53,16 +56,18 @@ pub struct RowPlan {
 }
 
 impl RowPlan {
-    /// `windows[i]` is the half-open range of indices into `times` of the window that ends at
-    /// `ends_ms[i]` and begins, exclusively, `range_ms` before.
-    pub fn new(
+    /// Plans anew. `windows[i]` is the half-open range of indices into `times` of the window that ends
+    /// at `ends_ms[i]` and begins, exclusively, `range_ms` before.
+    pub fn make(
+        &mut self,
         kind: Kind,
         times: &[i64],
         windows: &[(u32, u32)],
         ends_ms: &[i64],
         range_ms: i64,
-    ) -> Self {
+    ) {
         let per_seconds = kind.is_rate().then(|| seconds(range_ms));
+        (self.kind, self.per_seconds) = (kind, per_seconds);
         let steps = windows.iter().zip(ends_ms).map(|(&(from, to), &end_ms)| {
             if to < from + 2 {
                 return None;
@@ -72,12 +77,18 @@ impl RowPlan {
             let factor = extent.factor(None, per_seconds);
             Some(Step { first: from, last: to - 1, extent, factor })
         });
-        Self { kind, per_seconds, steps: steps.collect() }
+        self.steps.clear();
+        self.steps.extend(steps);
     }
 
     /// Number of steps.
     pub fn len(&self) -> usize {
         self.steps.len()
+    }
+
+    /// Whether falls of the value matter.
+    pub const fn is_of_counter(&self) -> bool {
+        self.kind.is_counter()
     }
 
     /// Whether the row has no step.
@@ -91,13 +102,10 @@ impl RowPlan {
     }
 
     /// Writes the answer of each step to `out`, which is as long as the plan; steps without one
-    /// are left alone. `resets` is scratch. The same bits as the functions of the parent module.
-    pub fn run(&self, values: &[f64], resets: &mut Vec<u32>, out: &mut [f64]) {
+    /// are left alone. `resets` are those that [`find_resets`] finds in all of `values`, or nothing where
+    /// [`RowPlan::is_of_counter`] says no. The same bits as the functions of the parent module.
+    pub fn run(&self, values: &[f64], resets: &[u32], out: &mut [f64]) {
         assert_eq!(out.len(), self.steps.len(), "one place per step");
-        resets.clear();
-        if self.kind.is_counter() {
-            find_resets(values, resets);
-        }
         // Windows move forward, so the resets before them need no second look.
         let mut passed = 0;
         for (step, out) in self.steps.iter().zip(out) {
@@ -125,10 +133,13 @@ impl RowPlan {
     }
 }
 
-/// Appends the index of each value that is less than the one before it.
-fn find_resets(values: &[f64], resets: &mut Vec<u32>) {
+/// Appends the place of each value in `range` that is less than the one before it.
+pub fn find_resets(values: &[f64], range: Range<usize>, resets: &mut Vec<u32>) {
+    let first = range.start.saturating_sub(1);
+    let pairs = values[first..range.end].windows(2);
     // Most counters never fall: one pass without a branch per value proves that.
-    if values.windows(2).filter(|pair| pair[1] < pair[0]).count() > 0 {
-        resets.extend(values.windows(2).zip(1_u32..).filter(|(p, _)| p[1] < p[0]).map(|(_, i)| i));
+    if pairs.clone().filter(|pair| pair[1] < pair[0]).count() > 0 {
+        let places = (first + 1..).zip(pairs).filter(|(_, pair)| pair[1] < pair[0]);
+        resets.extend(places.filter_map(|(place, _)| u32::try_from(place).ok()));
     }
 }

@@ -13,7 +13,7 @@ fn result(value: Value) -> QueryResult {
 }
 
 fn answer(value: Value) -> String {
-    let rendering = Rendering { max_bytes: 1 << 20, stats: None };
+    let rendering = Rendering { max_bytes: 1 << 20, stats: None, explained: None };
     String::from_utf8(rendering.answer(&result(value), &Notes::default()).unwrap()).unwrap()
 }
 
@@ -75,31 +75,47 @@ fn truncation_counts_series_and_leaves_scalars() {
 
 #[test]
 fn a_long_answer_is_refused_while_it_grows() {
-    let rendering = Rendering { max_bytes: 100, stats: None };
+    let rendering = Rendering { max_bytes: 100, stats: None, explained: None };
     let value = Value::Vector(vec![sample(0, 1.0); 10]);
     let error = rendering.answer(&result(value), &Notes::default()).unwrap_err();
-    assert!(matches!(error, Failure::Execution(text) if text.contains("limit of 100 bytes")));
+    assert!(
+        matches!(error, Failure::OverLimit { message, .. } if message.contains("limit of 100 bytes"))
+    );
 }
 
 #[test]
 fn annotations_and_statistics_follow_the_data() {
     let mut result = result(Value::Vector(Vec::new()));
-    result.annotations.warn("bad", Pos { start: 4, end: 5 });
-    result.annotations.info("odd", Pos { start: 0, end: 1 });
+    result
+        .annotations
+        .warn("quantile value should be between 0 and 1, got 2", Pos { start: 4, end: 5 });
+    result.annotations.info(
+        "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \"x\"",
+        Pos { start: 0, end: 1 },
+    );
     result.storage_warnings.push("block x is quarantined".to_owned());
     result.stats.samples_read = 7;
     let second = Duration::from_secs(1);
     let rendering = Rendering {
         max_bytes: 1 << 20,
+        explained: None,
         stats: Some(Timings { queued: second, evaluated: 3 * second }),
     };
     let answer = rendering.answer(&result, &Notes::of("sum(x)", &result)).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&answer).unwrap();
     assert_eq!(
         json["warnings"],
-        serde_json::json!(["block x is quarantined", "PromQL warning: bad (1:5)"])
+        serde_json::json!([
+            "block x is quarantined",
+            "PromQL warning: quantile value should be between 0 and 1, got 2 (1:5)"
+        ])
     );
-    assert_eq!(json["infos"], serde_json::json!(["PromQL info: odd (1:1)"]));
+    assert_eq!(
+        json["infos"],
+        serde_json::json!([
+            "PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \"x\" (1:1)"
+        ])
+    );
     let stats = &json["data"]["stats"];
     assert_eq!(
         (stats["timings"]["evalTotalTime"].as_f64(), stats["samples"]["samplesRead"].as_u64()),

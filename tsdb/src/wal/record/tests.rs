@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use model::{CounterResetHint, FloatHistogram, IntHistogram, STALE_NAN, Span};
+use model::{CounterResetHint, FloatHistogram, IntHistogram, MatchOp, Matcher, STALE_NAN, Span};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -144,6 +144,7 @@ prop_compose! {
         histograms in vec((any::<u64>(), any::<i64>(), any::<bool>(), histogram()), 0..4),
         metadata in vec((".{0,8}", 0..8_i32, ".{0,20}", ".{0,4}"), 0..3),
         databases in vec(".{0,8}", 0..3),
+        deletions in vec(deletion(), 0..2),
     ) -> Record {
         Record {
             series,
@@ -156,8 +157,17 @@ prop_compose! {
                 (name, MetricMetadata { kind: MetricType::from_number(kind).unwrap(), help, unit })
             }).collect(),
             databases,
+            deletions,
         }
     }
+}
+
+fn deletion() -> impl Strategy<Value = Deletion> {
+    let op = prop::sample::select(vec![MatchOp::Eq, MatchOp::Ne, MatchOp::Re, MatchOp::Nre]);
+    let matcher = (op, "[a-c]", "[x-z]{0,2}[*+]?")
+        .prop_filter_map("an expression", |(op, name, value)| Matcher::new(op, &name, &value).ok());
+    (vec(vec(matcher, 0..3), 1..3), any::<i64>(), any::<i64>())
+        .prop_map(|(selectors, a, b)| Deletion { selectors, mint: a.min(b), maxt: a.max(b) })
 }
 
 proptest! {
@@ -276,6 +286,7 @@ fn the_bytes_of_version_1_are_frozen() {
             MetricMetadata { kind: MetricType::Gauge, help: "h".to_owned(), unit: String::new() },
         )],
         databases: vec!["db".to_owned()],
+        deletions: vec![],
     };
     let want: Vec<u8> = include_str!("v1.hex")
         .split_whitespace()
