@@ -117,7 +117,12 @@ impl Generator {
     fn directed_native(&mut self, when: When) -> RandomQuery {
         let (span, modifiers) = (self.one_of(SPANS), self.modifiers());
         let odd = native::ODD_SUMS;
-        let expr = match self.rng.below(8) {
+        let expr = match self.rng.below(12) {
+            8 => format!("histogram_count(sum (nh_zero{modifiers}))"),
+            9 => {
+                format!("nh_mixed - ignoring (__name__) group_left () {}{modifiers}", native::BOTH)
+            }
+            10 | 11 => format!("changes(nh_zero[20m]{modifiers})"),
             6 | 7 => {
                 let (of, factor) = (self.one_of(native::NAMES), self.one_of(&["NaN", "Inf"]));
                 format!("{of}{modifiers} * {factor}")
@@ -189,7 +194,10 @@ impl Generator {
             }
             4 => {
                 let span = self.one_of(SPANS);
-                of(format!("mad_over_time(g[{span}])"), Meaning::AsWritten)
+                // 0 % 0 is NaN; gauges are, in some fleets.
+                let nans = "(flag % flag)[5m:15s]".to_owned();
+                let m = if self.rng.one_in(2) { nans } else { format!("g[{span}]") };
+                of(format!("mad_over_time({m})"), Meaning::AsWritten)
             }
             5 => {
                 let expr = self.info();
@@ -655,7 +663,7 @@ fn is_odd(expr: &str) -> bool {
     (has(&[native::SMALL, "nh_gauge", "nh_custom_float"]) && has(&["rate(", "increase("]))
         || (has(&["nh"]) && has(&["rate((", "increase((", "changes("]))
         // The last digits of what is computed, as text; and quantiles of negative counts.
-        || (has(&["nh"]) && has(&["count_values"]) && has(&["quantile", "over_time", "avg", "sum"]))
+        || (has(&["nh"]) && has(&["count_values"]) && has(&["quantile", "over_time", "avg", "sum", "*", "/"]))
         || (has(&["nh"]) && has(&["histogram_quantile"]) && has(&["-("]))
         // Without their buckets, which 3.5 does not read for these, all histograms mix.
         || (has(&[native::BOTH]) && has(&["histogram_count", "histogram_sum", "histogram_avg"]))
