@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use model::{Labels, Queryable, Selection, SeriesBuf};
 use tsdb::append::{AppendBatch, AppendPolicy, DuplicatePolicy};
@@ -249,6 +250,7 @@ fn queries_beside_flush_compaction_and_collection_see_every_sample_once() {
     };
     let db = Db::open(Arc::new(StdFs), dir.path(), options, &mut |_| {}).unwrap().0;
     let (acked, steps, ended) = (AtomicI64::new(0), AtomicI64::new(0), AtomicBool::new(false));
+    let (checks, began) = (AtomicI64::new(0), Instant::now());
     // Each round one sample in order, one late that fills a gap, and one that overwrites an old one.
     let rows = |i: i64| {
         let t = i * MINUTE;
@@ -263,7 +265,6 @@ fn queries_beside_flush_compaction_and_collection_see_every_sample_once() {
     };
     std::thread::scope(|scope| {
         let reader = || {
-            let mut checks = 0;
             while !ended.load(Ordering::Acquire) {
                 let before = acked.load(Ordering::Acquire);
                 let found = read(&db);
@@ -275,9 +276,8 @@ fn queries_beside_flush_compaction_and_collection_see_every_sample_once() {
                 }
                 let most = usize::try_from(after).unwrap() * 3;
                 assert!(found.len() <= most, "{} of {most}", found.len());
-                checks += 1;
+                checks.fetch_add(1, Ordering::Release);
             }
-            checks
         };
         let readers = [scope.spawn(reader), scope.spawn(reader)];
         let maintenance = scope.spawn(|| {
@@ -297,7 +297,12 @@ fn queries_beside_flush_compaction_and_collection_see_every_sample_once() {
                 }
             }
         });
-        for i in 0..ROUNDS {
+        // On a busy machine one of the threads may get little done: the others wait for it.
+        let is_enough = || checks.load(Ordering::Acquire) > 5 && db.stats().compactions > 3;
+        for i in 0.. {
+            if i >= ROUNDS && (is_enough() || began.elapsed() > Duration::from_mins(2)) {
+                break;
+            }
             while i / 15 > steps.load(Ordering::Acquire) && !maintenance.is_finished() {
                 std::thread::yield_now();
             }
@@ -306,8 +311,7 @@ fn queries_beside_flush_compaction_and_collection_see_every_sample_once() {
         }
         ended.store(true, Ordering::Release);
         maintenance.join().unwrap();
-        let checks: u64 = readers.map(|r| r.join().unwrap()).iter().sum();
-        assert!(checks > 5, "{checks}");
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+        assert!(is_enough(), "{checks:?}, {:?}", db.stats());
     });
-    assert!(db.stats().compactions > 3, "{:?}", db.stats());
 }
