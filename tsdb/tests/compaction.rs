@@ -311,7 +311,9 @@ fn queries_beside_flush_compaction_and_collection_see_every_sample_once() {
         }
         ended.store(true, Ordering::Release);
         maintenance.join().unwrap();
-        readers.into_iter().for_each(|reader| reader.join().unwrap());
+        for reader in readers {
+            reader.join().unwrap();
+        }
         assert!(is_enough(), "{checks:?}, {:?}", db.stats());
     });
 }
