@@ -5,6 +5,8 @@
 //! for ever on an error that is not JSON. So no good line may be dropped, and every buffer must empty.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use compat_tests::http::{Client, Response, chunked, gzip};
@@ -46,6 +48,8 @@ struct Agent {
     num_overload: usize,
     num_halved: usize,
     num_unreachable: usize,
+    /// Lines that it need not send again; shared with who watches.
+    num_settled: Arc<AtomicUsize>,
 }
 
 impl Agent {
@@ -60,6 +64,7 @@ impl Agent {
             num_overload: 0,
             num_halved: 0,
             num_unreachable: 0,
+            num_settled: Arc::default(),
         }
     }
 
@@ -77,6 +82,7 @@ impl Agent {
             let lines: Vec<String> = self.buffer.iter().take(BATCH).cloned().collect();
             if self.deliver(&lines) {
                 self.buffer.drain(..lines.len());
+                self.num_settled.fetch_add(lines.len(), Ordering::Relaxed);
             }
         }
     }
@@ -283,15 +289,22 @@ fn overload_and_a_crash_lose_nothing() {
         .map(|i| Agent::new(if i % 2 == 0 { Output::V1 } else { Output::V2 }, &server))
         .collect();
     let until = Instant::now() + LIMIT;
+    let settled: Vec<_> = agents.iter().map(|agent| Arc::clone(&agent.num_settled)).collect();
+    let await_share = |share: usize| {
+        let sum = || settled.iter().map(|n| n.load(Ordering::Relaxed)).sum::<usize>();
+        while sum() < settled.len() * count / share && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
     std::thread::scope(|scope| {
         for (number, agent) in agents.iter_mut().enumerate() {
             agent.buffer.extend((0..count).map(|n| good(number, n, base_ms)));
             scope.spawn(move || agent.flush(until));
         }
-        std::thread::sleep(Duration::from_millis(150));
+        await_share(4);
         server.kill();
         server.restart();
-        std::thread::sleep(Duration::from_millis(150));
+        await_share(2);
         server.stop();
         server.restart();
     });
