@@ -363,7 +363,10 @@ fn below_the_floor_of_free_disk_only_queries_and_deletes_go_on() {
         max_time_ms: i64::MAX,
         wal_mode: None,
     };
-    let refused = db.append(&batch, &policy, &mut |_| unreachable!()).unwrap_err().to_string();
+    let refused = db
+        .append(&batch, &policy, &mut |_| unreachable!("no series is new"))
+        .unwrap_err()
+        .to_string();
     assert_eq!(refused, "storage is read-only: only 999 bytes of disk are free");
     assert_eq!(read(&db).len(), 2);
     delete(&db, &series("a", 0, 5000));

@@ -200,7 +200,9 @@ fn a_checkpoint_holds_nothing_that_the_log_could_still_lose() {
     // A request that is logged and waits for the sync while the checkpoint is written.
     let logged = move || {
         let rows = [(1, 2000, 2.0)];
-        let judged = writer.head.judge(&batch(&writer, &rows), &POLICY, &mut |_| unreachable!());
+        let judged = writer
+            .head
+            .judge(&batch(&writer, &rows), &POLICY, &mut |_| unreachable!("no series is new"));
         let mut payload = Vec::new();
         judged.record.encode(&mut payload);
         let seq = writer.wal.enqueue(writer.wal.reserve(8).unwrap(), payload);
@@ -282,7 +284,7 @@ fn more_metadata_than_a_frame_takes_is_checkpointed() {
     for part in 0..7_u32 {
         let names = (0..10_000).map(|n| (format!("m{part}_{n}"), entry.clone()));
         let batch = AppendBatch { metadata: names.collect(), ..AppendBatch::default() };
-        db.append(&batch, &POLICY, &mut |_| unreachable!()).unwrap();
+        db.append(&batch, &POLICY, &mut |_| unreachable!("no series is new")).unwrap();
     }
     db.flush_all().unwrap();
     let (_, db) = restart(&fs, db, CrashPolicy::KeepAll);
