@@ -103,6 +103,7 @@ fn count(cx: &Context, outcome: &Outcome) {
     add(&counters.samples, outcome.report.stored);
     add(&counters.late, outcome.report.late);
     add(&counters.refused, outcome.report.refused);
+    cx.app.metrics.rows_over_limits(&outcome.report.over_limits, outcome.labels_over_limit);
     add(&counters.bytes, outcome.bytes);
     add(&counters.exemplars_dropped, outcome.exemplars);
     if outcome.report.refused > 0 && cx.app.logs.allow("refused") {

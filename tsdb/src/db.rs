@@ -15,12 +15,13 @@ mod steps;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use hashbrown::HashMap;
 use model::{Account, MetricMetadata};
 use parking_lot::{Mutex, MutexGuard, RwLock};
+use roaring::RoaringBitmap;
 
 use crate::abort::{AbortOnPanic, Held};
 use crate::append::{
@@ -92,6 +93,8 @@ pub struct Db {
     /// One flush, checkpoint or change of the set of blocks at a time.
     maintenance: Mutex<Maintenance>,
     compaction: Compaction,
+    /// What retention keeps begins here, ms.
+    retained_from_ms: AtomicI64,
     /// Why writes are refused for want of disk.
     short_of_disk: ArcSwapOption<String>,
     /// Deletions that are logged, and that blocks do not show yet.
@@ -114,7 +117,7 @@ pub struct Db {
 struct Maintenance {
     manifest: Manifest,
     /// Slots of dropped series, to be freed when no query can name them.
-    dropped_slots: Vec<u32>,
+    dropped_slots: RoaringBitmap,
     /// The checkpoint that was found damaged: it goes to the quarantine, not away.
     damaged_checkpoint: Option<u64>,
     /// Length of the last checkpoint.

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
+use roaring::RoaringBitmap;
 
 use super::compaction::Compaction;
 use super::delete::Deletions;
@@ -145,7 +146,7 @@ impl Db {
         report.blocks = view.blocks.len();
         let maintenance = Maintenance {
             manifest,
-            dropped_slots: Vec::new(),
+            dropped_slots: RoaringBitmap::new(),
             damaged_checkpoint,
             checkpoint_bytes: found.bytes,
             late_since_ms: None,
@@ -161,6 +162,7 @@ impl Db {
             views: Views::new(view),
             maintenance: Mutex::new(maintenance),
             compaction,
+            retained_from_ms: AtomicI64::new(i64::MIN),
             short_of_disk: arc_swap::ArcSwapOption::empty(),
             unseen_deletions: Mutex::default(),
             counters: Counters::default(),

@@ -2,6 +2,7 @@
 //! work, if there is any, and says whether it did.
 
 use std::io;
+use std::sync::atomic::Ordering;
 
 use super::delete::tombstones_edit;
 use super::stats::Counters;
@@ -13,6 +14,9 @@ use crate::fs::Fs;
 use crate::manifest::{Edit, ManifestError};
 use crate::wal::WalError;
 use crate::wal::record::Record;
+
+/// A flush for want of memory leaves this much, ms: scrapes that are still on their way are in order then.
+const NEWEST_MS: i64 = 60_000;
 
 /// Names or histograms in one record of a checkpoint: a frame takes 16 KiB of each.
 pub(super) const CHECKPOINT_BIG_ROWS: usize = 4096;
@@ -113,16 +117,25 @@ impl Db {
         }
         let (mint, maxt) = self.head.bounds();
         let range = self.options.block_range_ms;
+        let retained_from = self.retained_from_ms.load(Ordering::Relaxed);
         if mint <= maxt {
             // Not what series take besides: no flush frees that, and every step would write a block.
             let bytes = self.head.chunk_bytes();
             // A block should be worth its file also where memory is short.
             let worth = (self.options.memory.limit() / 16).min(64 << 20);
-            let due = if bytes > self.options.max_head_bytes || pressed && bytes > worth {
-                // The newest minute stays: scrapes that are still on their way are in order then.
-                Some(maxt.saturating_sub(60_000))
+            // Where series are refused a block may be small: those that ended go with it, and that is most
+            // of what they take. But at most one a minute: those that go on would make one at each step.
+            let newest = maxt.saturating_sub(NEWEST_MS);
+            let since = newest.saturating_sub(self.views.load().boundary);
+            let refuses = self.head.refused_series() && bytes > worth / 16 && since >= NEWEST_MS;
+            let due = if bytes > self.options.max_head_bytes || pressed && bytes > worth || refuses
+            {
+                Some(newest)
             } else if maxt.saturating_sub(mint) > range + range / 2 {
                 Some((maxt - range / 2).div_euclid(range) * range)
+            } else if mint < retained_from.saturating_sub(range / 8) {
+                // For retention to take. Not at every step: each flush makes a block.
+                Some(retained_from.min(maxt.saturating_add(1)))
             } else {
                 None
             };
@@ -141,6 +154,14 @@ impl Db {
         let since = maintenance.late_since_ms.filter(|since| is_some && *since <= now);
         maintenance.late_since_ms = is_some.then(|| since.unwrap_or(now));
         since.is_some_and(|since| now - since >= self.options.max_late_age_ms)
+    }
+
+    /// Forgets what queries decoded of blocks, and lets go of the files' pages: the first thing to do
+    /// where memory is short.
+    pub fn drop_caches(&self) {
+        for block in &self.views.load().blocks {
+            block.drop_caches();
+        }
     }
 
     /// Whether it is time to give memory back early (reliability contract, section 5).
@@ -200,9 +221,10 @@ impl Db {
         // A series that was idle for a block range is gone. Where memory is short, one that has
         // nothing left in the head is made again when it goes on.
         let patience = if self.is_pressed() { 0 } else { self.options.block_range_ms };
-        let idle = view.boundary.saturating_sub(patience);
+        let retained_from = self.retained_from_ms.load(Ordering::Relaxed);
+        let idle = view.boundary.saturating_sub(patience).max(retained_from.min(view.boundary));
         maintenance.dropped_slots = self.head.collect_garbage(view.boundary, idle);
-        self.counters.series_removed.add(maintenance.dropped_slots.len() as u64);
+        self.counters.series_removed.add(maintenance.dropped_slots.len());
         maintenance.retired_chunks = false;
         // Queries that found the dropped series hold this view or an older one.
         self.republish();

@@ -51,6 +51,9 @@ impl Pending {
 impl AppendReport {
     fn refuse(&mut self, series: u32, why: Refusal) {
         self.refused += 1;
+        if let Some(limit) = why.limit() {
+            *self.over_limits.entry(limit).or_default() += 1;
+        }
         if self.refusals.len() < MAX_REFUSALS {
             self.refusals.push((series, why));
         }

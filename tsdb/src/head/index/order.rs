@@ -6,6 +6,9 @@ use roaring::RoaringBitmap;
 use super::{HeadIndex, NameIndex};
 use crate::head::symbols::SymbolId;
 
+/// Memory for the labels that are sorted by at one time.
+const COLUMNS_BYTES: usize = 8 << 20;
+
 /// Slots in label order.
 #[derive(Debug, Default)]
 pub(super) struct Order {
@@ -125,23 +128,32 @@ impl HeadIndex {
             slots.sort_unstable_by(|a, b| self.compare(*a, *b));
             return slots;
         }
-        let mut columns = vec![Vec::with_capacity(slots.len()); names.len()];
-        for slot in &slots {
-            for (column, (_, value)) in columns.iter_mut().zip(self.pairs(*slot)) {
-                column.push(value.0);
-            }
-        }
         let mut places: Vec<u32> = (0..).take(slots.len()).collect();
-        for (name, mut column) in names.into_iter().zip(columns).rev() {
-            for (n, value) in (0..).zip(name.order.values()) {
-                rank[value.0 as usize] = n;
+        // As many labels at a time as fit: label sets are walked once for each group.
+        let at_once = (COLUMNS_BYTES / (slots.len() * size_of::<u32>())).max(1);
+        let mut end = names.len();
+        while end > 0 {
+            let start = end.saturating_sub(at_once);
+            let group = &names[start..end];
+            let mut columns = vec![Vec::with_capacity(slots.len()); group.len()];
+            for slot in &slots {
+                let values = self.pairs(*slot).map(|(_, value)| value.0).skip(start);
+                for (column, value) in columns.iter_mut().zip(values) {
+                    column.push(value);
+                }
             }
-            for value in &mut column {
-                *value = rank[*value as usize];
+            for (name, mut column) in group.iter().zip(columns).rev() {
+                for (n, value) in (0..).zip(name.order.values()) {
+                    rank[value.0 as usize] = n;
+                }
+                for value in &mut column {
+                    *value = rank[*value as usize];
+                }
+                if column.iter().any(|n| Some(n) != column.first()) {
+                    places = count_sort(&places, &column, name.num_values());
+                }
             }
-            if column.iter().any(|n| Some(n) != column.first()) {
-                places = count_sort(&places, &column, name.num_values());
-            }
+            end = start;
         }
         places.into_iter().map(|place| slots[place as usize]).collect()
     }
