@@ -84,7 +84,7 @@ fn wait_for(what: &str, mut done: impl FnMut() -> bool) -> Duration {
 #[test]
 fn a_cardinality_bomb_leaves_known_series_alone_and_its_memory_comes_back() {
     let num_series: u32 = number("BOMB_SERIES", 300_000);
-    let limit = number::<u64>("BOMB_LIMIT_MIB", 96) << 20;
+    let limit = number::<u64>("BOMB_LIMIT_MIB", 128) << 20;
     let settings = tempfile::NamedTempFile::new().expect("a temporary file");
     let write_settings = |retention: &str| {
         let text = format!(

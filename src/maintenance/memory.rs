@@ -29,7 +29,11 @@ pub(super) fn memory_loop(app: &App, signal: &Signal) {
         let Some((anonymous, mapped)) = resident_memory() else { return };
         memory.note_resident(anonymous, mapped);
         let pressed = memory.used_percent() >= PRESSED_PERCENT;
-        let pause = if pressed { PRESSED_PAUSE } else { PAUSE };
+        let pause = match pressed {
+            true if app.write_gate.was_closed() => LOOK,
+            true => PRESSED_PAUSE,
+            false => PAUSE,
+        };
         if last.elapsed() < pause || !is_worth_it(memory, pressed) {
             continue;
         }

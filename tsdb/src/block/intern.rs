@@ -93,15 +93,14 @@ impl Interner {
             self.names.push(name);
             self.values.push(value);
         }
-        let schema = match self.schemas.get(&self.names) {
-            Some(known) => *known,
-            None => {
-                let next = number(self.all_schemas.len())?;
-                self.all_schemas.push(self.names.clone());
-                self.series_of.push(0);
-                self.schemas.insert(self.names.clone(), next);
-                next
-            }
+        let schema = if let Some(known) = self.schemas.get(&self.names) {
+            *known
+        } else {
+            let next = number(self.all_schemas.len())?;
+            self.all_schemas.push(self.names.clone());
+            self.series_of.push(0);
+            self.schemas.insert(self.names.clone(), next);
+            next
         };
         self.series_of[schema as usize] += 1;
         self.record.clear();

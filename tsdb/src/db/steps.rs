@@ -107,17 +107,23 @@ impl Db {
 
     fn flush_due(&self, maintenance: &mut Maintenance) -> Result<bool, StepError> {
         let pressed = self.is_pressed();
-        let late: u64 = self.head.late_buffers().iter().map(|b| b.heap_bytes()).sum();
+        let buffers = self.head.late_buffers();
+        let late: u64 = buffers.iter().map(|b| b.heap_bytes()).sum();
+        let oldest = buffers.iter().map(|b| b.bounds().0).min().unwrap_or(i64::MAX);
+        drop(buffers);
+        let range = self.options.block_range_ms;
+        let retained_from = self.retained_from_ms.load(Ordering::Relaxed);
+        // For retention to take. Not at every step: each flush makes a block.
+        let outlived = retained_from.saturating_sub(range / 8);
         let mut flushed = false;
         if late > self.options.max_late_bytes
             || pressed && late > 1 << 20
+            || late > 0 && oldest < outlived
             || self.late_is_old(maintenance, late > 0)
         {
             flushed |= self.flush_late(maintenance)?;
         }
         let (mint, maxt) = self.head.bounds();
-        let range = self.options.block_range_ms;
-        let retained_from = self.retained_from_ms.load(Ordering::Relaxed);
         if mint <= maxt {
             // Not what series take besides: no flush frees that, and every step would write a block.
             let bytes = self.head.chunk_bytes();
@@ -133,8 +139,7 @@ impl Db {
                 Some(newest)
             } else if maxt.saturating_sub(mint) > range + range / 2 {
                 Some((maxt - range / 2).div_euclid(range) * range)
-            } else if mint < retained_from.saturating_sub(range / 8) {
-                // For retention to take. Not at every step: each flush makes a block.
+            } else if mint < outlived {
                 Some(retained_from.min(maxt.saturating_add(1)))
             } else {
                 None

@@ -60,6 +60,9 @@ impl AppendReport {
     }
 }
 
+/// New series of a request after which the accountant hears of them: one request may bring a hundred thousand.
+const SERIES_PER_ACCOUNT: u64 = 64;
+
 /// The series of a batch: found, or refused (their rows are then refused too).
 #[derive(Debug, Default)]
 struct Targets {
@@ -162,6 +165,9 @@ impl Head {
             // given back. Whoever finds the slot first through the index waits below.
             self.stripes.lock(stripe_of(slot)).make(slot, self.options.seed).id = series;
             report.new_series += 1;
+            if report.new_series.is_multiple_of(SERIES_PER_ACCOUNT) {
+                self.account();
+            }
             Known { slot, series }
         };
         self.aliases.insert(batch.series[i as usize], known);

@@ -67,7 +67,9 @@ impl HeadIndex {
             let fresh: RoaringBitmap = added.iter().copied().collect();
             order.sorted.retain(|s| self.all.contains(*s) && !fresh.contains(*s));
         }
-        if order.sorted.len() < 16 * added.len() {
+        // After a shrink nothing is sorted, whatever was added.
+        let is_whole = (order.sorted.len() + added.len()) as u64 == self.all.len();
+        if !is_whole || order.sorted.len() < 16 * added.len() {
             order.sorted = self.sort(&self.all);
         } else {
             let fresh: RoaringBitmap = added.into_iter().collect();
@@ -197,6 +199,24 @@ mod tests {
 
     use super::*;
     use crate::wal::record::SeriesRef;
+
+    #[test]
+    fn order_survives_a_shrink_behind_which_nothing_is_added() {
+        let mut index = HeadIndex::new(7);
+        let labels = |n: u32| Labels::from_pairs([("i", format!("{}", n ^ 0x2aa))]).unwrap();
+        for n in 0..2000 {
+            index.insert(&labels(n), SeriesRef(u64::from(n) + 1));
+        }
+        assert_eq!(index.in_order(index.all()).len(), 2000);
+        for slot in 200..2000 {
+            index.unlink(slot);
+            index.free(slot);
+        }
+        index.shrink();
+        let mut want: Vec<u32> = (0..200).collect();
+        want.sort_by_key(|slot| labels(*slot));
+        assert_eq!(index.in_order(index.all()), want);
+    }
 
     proptest! {
         /// Model: the label sets, sorted. Enough series a schema that they are counted, and new
