@@ -93,6 +93,9 @@ pub(super) fn ingest_failure(e: &IngestError) -> Failure {
         IngestError::Append(AppendError::OverBudget(_)) => {
             Failure::Busy { message: text, limit: "memory" }
         }
+        IngestError::Append(AppendError::LogFull { .. }) => {
+            Failure::Busy { message: text, limit: "wal" }
+        }
         IngestError::Append(AppendError::Closed) => Failure::NotReady { stopping: true },
         IngestError::Append(AppendError::Wal(_)) => Failure::Internal(text),
     }

@@ -210,6 +210,14 @@ pub enum AppendError {
     /// The memory budget has no room for the rows.
     #[error("{0}")]
     OverBudget(#[from] model::OverBudget),
+    /// The log is over its bound and could not be made shorter; try again later.
+    #[error("write-ahead log is {bytes} bytes, limit {limit} (max-wal-bytes)")]
+    LogFull {
+        /// Its length.
+        bytes: u64,
+        /// The bound.
+        limit: u64,
+    },
     /// The log could not be written or synced.
     #[error("write-ahead log: {0}")]
     Wal(String),

@@ -5,6 +5,7 @@ mod compaction;
 mod delete;
 mod floor;
 mod flush;
+mod log_limit;
 mod open;
 mod queryable;
 mod scrub;
@@ -93,6 +94,8 @@ pub struct Db {
     /// One flush, checkpoint or change of the set of blocks at a time.
     maintenance: Mutex<Maintenance>,
     compaction: Compaction,
+    /// The bound on the log.
+    log_limit_bytes: u64,
     /// What retention keeps begins here, ms.
     retained_from_ms: AtomicI64,
     /// Why writes are refused for want of disk.
@@ -152,6 +155,7 @@ impl Db {
             return Err(AppendError::Closed);
         }
         self.check_disk()?;
+        self.check_log()?;
         let bytes = batch.num_rows() as u64 * ROW_BYTES;
         let charge = self.options.memory.charge(Account::Wal, bytes)?;
         let reservation =

@@ -13,7 +13,7 @@ use roaring::RoaringBitmap;
 use super::compaction::Compaction;
 use super::delete::Deletions;
 use super::stats::Counters;
-use super::{Db, Maintenance, note_databases, note_metadata};
+use super::{Db, Maintenance, log_limit, note_databases, note_metadata};
 use crate::block::directory::{self, Found};
 use crate::block::{Block, BlockError, BlockId, BlockMeta, META_FILE};
 use crate::checkpoint::{self, Checkpoint, CheckpointReport};
@@ -153,6 +153,7 @@ impl Db {
             retired_chunks: true,
         };
         let compaction = Compaction::new(options.max_compacted_range_ms);
+        let log_limit_bytes = log_limit::bound(options.wal_limit_bytes, fs.space(dir)?.total);
         let db = Self {
             fs,
             dir: dir.to_owned(),
@@ -162,6 +163,7 @@ impl Db {
             views: Views::new(view),
             maintenance: Mutex::new(maintenance),
             compaction,
+            log_limit_bytes,
             retained_from_ms: AtomicI64::new(i64::MIN),
             short_of_disk: arc_swap::ArcSwapOption::empty(),
             unseen_deletions: Mutex::default(),

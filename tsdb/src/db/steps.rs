@@ -185,7 +185,10 @@ impl Db {
         Ok(flushed)
     }
 
-    fn flush_everything(&self, maintenance: &mut Maintenance) -> Result<bool, StepError> {
+    pub(super) fn flush_everything(
+        &self,
+        maintenance: &mut Maintenance,
+    ) -> Result<bool, StepError> {
         // The second time for what came after a buffer that an earlier attempt left frozen.
         let mut late = self.flush_late(maintenance)?;
         late |= self.flush_late(maintenance)?;
@@ -199,6 +202,9 @@ impl Db {
     /// # Errors
     /// [`StepError`].
     pub fn checkpoint_step(&self) -> Result<bool, StepError> {
+        if self.shorten_log()? {
+            return Ok(true);
+        }
         let (log, least) = (self.wal.size_bytes(), self.options.checkpoint_wal_bytes);
         if log <= least.min(self.options.max_wal_bytes) {
             return Ok(false);
