@@ -1,7 +1,7 @@
 //! What compressing a block a second time saves, and what reading it then costs:
 //! `cargo bench -p tsdb --bench cold`. Prints bytes a sample and samples a second, best of five runs.
 
-#![expect(missing_docs, clippy::unwrap_used, reason = "a program")]
+#![expect(clippy::unwrap_used, reason = "a program")]
 #![expect(clippy::cast_precision_loss, reason = "figures are rounded anyway")]
 
 use std::io::Write as _;
@@ -73,8 +73,7 @@ fn write(dir: &Path, format: u32) -> BlockMeta {
     let mut writer = BlockWriter::create(Arc::new(StdFs), dir, meta).unwrap();
     let mut random = Random(7);
     for series in 0..SERIES {
-        let jitter: Vec<i64> =
-            (0..SAMPLES).map(|i| i64::from(i % 33 == series as u32 % 20)).collect();
+        let jitter: Vec<i64> = (0..SAMPLES).map(|i| i64::from(i % 33 == series % 20)).collect();
         let times: Vec<i64> =
             (0..i64::from(SAMPLES)).zip(jitter).map(|(i, j)| i * 15_000 + j * 3).collect();
         let labels =

@@ -106,7 +106,8 @@ fn old_blocks_become_cold_once_and_answer_the_same() {
     let before = read(&db);
     db.set_cold_before_ms(125 * MINUTE);
     while db.compact_step().unwrap() {}
-    let cold = |db: &Db| db.blocks().iter().map(|m| m.is_cold()).collect::<Vec<_>>();
+    let cold =
+        |db: &Db| db.blocks().iter().map(tsdb::block::BlockMeta::is_cold).collect::<Vec<_>>();
     assert_eq!(cold(&db), [true, false], "the merge of the first two hours, and what is younger");
     assert_eq!(read(&db), before);
     db.set_cold_before_ms(200 * MINUTE);

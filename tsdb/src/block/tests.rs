@@ -305,7 +305,7 @@ fn wide_histogram(seed: i64) -> HistogramValue {
         zero_threshold: 0.5,
         zero_count: 0,
         count: total.unsigned_abs(),
-        sum: 1.0 / (seed + 1) as f64,
+        sum: 1.0,
         positive_spans: vec![model::Span { offset: 0, length: 160 }],
         negative_spans: vec![],
         positive_deltas: deltas,
