@@ -139,7 +139,7 @@ mod tests {
 
     fn message(result: Result<Range, Failure>) -> String {
         match result.unwrap_err() {
-            Failure::BadData(text) => text,
+            Failure::BadData(text) | Failure::TooLargeToAsk { message: text, .. } => text,
             other => panic!("{other:?}"),
         }
     }
