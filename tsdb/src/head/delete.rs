@@ -8,8 +8,9 @@ use std::sync::atomic::Ordering;
 use roaring::RoaringBitmap;
 
 use super::{Head, signed};
-use crate::chunk::gorilla::{GorillaChunk, SealedChunk, decode_times, decode_values};
 use crate::head::index::HeadIndex;
+use crate::head::open::OpenStore;
+use crate::head::sealed::SealedChunk;
 use crate::head::select::HeadPostings;
 use crate::head::series::{Logged, Series};
 use crate::head::stripes::{Pending, STRIPES, Stripe, stripe_of};
@@ -73,14 +74,16 @@ impl Head {
         let late = self.late_buffers();
         let mut grown = 0_i64;
         for (slot, id) in series {
-            let Some(found) = stripe.get_mut(*slot).filter(|s| s.id == *id) else { continue };
-            grown += found.remove(mint, maxt, self.options.seed);
+            let found = stripe.part(*slot).filter(|(s, _)| s.id == *id);
+            let Some((found, store)) = found else { continue };
+            grown += found.remove(mint, maxt, store);
             if found.has_late {
                 for buffer in &late {
                     buffer.remove(*id, mint, maxt);
                 }
             }
         }
+        self.note_shared(stripe);
         // Two's complement, as where it grows.
         self.chunk_bytes.fetch_add(grown.cast_unsigned(), Ordering::Relaxed);
     }
@@ -102,11 +105,11 @@ impl Series {
 
     /// Removes the in-order samples in `[mint, maxt]`; returns by how much memory grew. A chunk that is
     /// cut is encoded anew.
-    pub(super) fn remove(&mut self, mint: i64, maxt: i64, seed: u64) -> i64 {
+    pub(super) fn remove(&mut self, mint: i64, maxt: i64, store: &mut OpenStore) -> i64 {
         let before = signed(self.heap_bytes());
         let overlaps = |first: i64, last: i64| first <= maxt && mint <= last;
-        if self.open.count() > 0 && overlaps(self.open.mint(), self.open.maxt()) {
-            self.cut(seed);
+        if self.open.as_ref().is_some_and(|open| overlaps(open.mint(), open.maxt())) {
+            self.cut(store);
         }
         if self.sealed.iter().any(|c| overlaps(c.mint, c.maxt)) {
             let chunks = std::mem::take(&mut self.sealed);
@@ -114,7 +117,7 @@ impl Series {
                 .into_iter()
                 .filter_map(|chunk| {
                     if overlaps(chunk.mint, chunk.maxt) {
-                        without(&chunk, mint, maxt, seed).map(Arc::new)
+                        without(&chunk, mint, maxt, store.seed()).map(Arc::new)
                     } else {
                         Some(chunk)
                     }
@@ -131,16 +134,9 @@ fn without(chunk: &SealedChunk, mint: i64, maxt: i64, seed: u64) -> Option<Seale
     if mint <= chunk.mint && chunk.maxt <= maxt {
         return None;
     }
-    let (mut times, mut values) = (Vec::new(), Vec::new());
-    let n = usize::from(chunk.count);
-    decode_times(&chunk.times, chunk.count, &mut times)
-        .and_then(|()| decode_values(&chunk.values, chunk.count, 0, n, &mut values))
-        .expect("a chunk in memory was encoded here or passed its checksum");
-    let mut left = GorillaChunk::new(seed);
-    for (t, v) in times.into_iter().zip(values) {
-        if t < mint || maxt < t {
-            left.append(t, v);
-        }
-    }
-    (left.count() > 0).then(|| left.seal())
+    let (times, values) =
+        chunk.decode().expect("a chunk in memory was encoded here or passed its checksum");
+    let left = times.into_iter().zip(values).filter(|(t, _)| *t < mint || maxt < *t);
+    let (times, values): (Vec<_>, Vec<_>) = left.unzip();
+    SealedChunk::of(&times, &values, seed)
 }
