@@ -87,6 +87,14 @@ impl SeriesSnapshot {
         self.has_late
     }
 
+    /// The encoded floats, where all that it has in `[mint, maxt]` are those of one whole chunk that is
+    /// encoded as in blocks.
+    pub fn encoded(&self, mint: i64, maxt: i64) -> Option<(Encoding, &[u8])> {
+        let [chunk] = &*self.chunks else { return None };
+        let is_whole = self.open.count == 0 && mint <= chunk.mint && chunk.maxt <= maxt;
+        chunk.encoding.filter(|_| is_whole).map(|encoding| (encoding, &*chunk.values))
+    }
+
     /// Appends the in-order samples in `[mint, maxt]` to `buf`, as runs.
     ///
     /// # Errors
