@@ -13,6 +13,7 @@ use crate::head::delete::select;
 use crate::head::late::{LateBuffer, LateValue};
 use crate::head::series::{Logged, Series};
 use crate::head::stripes::{Guards, STRIPES, stripe_of};
+use crate::sabotage::{self, Sabotage};
 use crate::tombstones::Deletion;
 use crate::wal::record::{HistogramRow, Record, Rows, SeriesRef};
 
@@ -154,7 +155,9 @@ impl Head {
 
     /// Ends replay: references that were seen are not given out again.
     pub fn end_replay(&self, replay: &Replay) {
-        self.next_ref.fetch_max(replay.highest.saturating_add(1), Ordering::Relaxed);
+        if !sabotage::is(Sabotage::SeriesRefReused) {
+            self.next_ref.fetch_max(replay.highest.saturating_add(1), Ordering::Relaxed);
+        }
         self.account();
     }
 }
@@ -321,7 +324,8 @@ impl<'h> Applier<'h> {
             }
             let (head, boundary) = (self.head, self.boundary);
             let series = self.series(*slot);
-            let is_new = t >= boundary && t > series.applied_t();
+            let is_again = sabotage::is(Sabotage::ReplayedTwice) && t == series.applied_t();
+            let is_new = t >= boundary && (t > series.applied_t() || is_again);
             let grown = if is_new { head.apply_float(series, t, v) } else { 0 };
             if t >= series.logged_t {
                 series.logged_t = t;
