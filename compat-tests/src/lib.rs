@@ -10,6 +10,8 @@
 //! | `PEERS_DIR` | directory with `bin/prometheus`, `bin/promtool`, ...; `PATH` is searched too |
 //! | `COMPAT_CORPUS` | directory of the conformance corpora |
 //! | `COMPAT_SEED` | seed of the random tests; printed by each of them |
+//! | `COMPAT_KILLS` | iterations of `kill9` (100), without its time limit |
+//! | `COMPAT_POWER_CUTS` | iterations of `power_cut` (16) |
 //! | `COMPAT_SCRIPT` | only scripts with this in their names are compared |
 //!
 //! All load is loopback and bounded; a process that a test starts ends with the test.
@@ -17,6 +19,7 @@
 pub mod awkward;
 pub mod compliance;
 pub mod corpus;
+pub mod device;
 pub mod exporter;
 pub mod fleet;
 pub mod golden;
@@ -35,3 +38,4 @@ pub mod report;
 pub mod rng;
 pub mod script;
 pub mod server;
+pub mod torture;

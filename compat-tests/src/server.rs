@@ -60,6 +60,7 @@ pub struct Server {
     flags: Vec<String>,
     dir: Option<TempDir>,
     root: PathBuf,
+    data: PathBuf,
 }
 
 impl Server {
@@ -68,17 +69,26 @@ impl Server {
     /// # Panics
     /// When it does not become ready.
     pub fn start(flags: &[&str]) -> Self {
+        let mut server = Self::new(flags, None);
+        server.restart();
+        server
+    }
+
+    /// A server that is not started yet, with its log in a directory of its own and its data in
+    /// `data`, else beside the log.
+    ///
+    /// # Panics
+    /// When there is no temporary directory.
+    pub fn new(flags: &[&str], data: Option<PathBuf>) -> Self {
         let dir = TempDir::with_prefix("silverback-").expect("a temporary directory");
-        let mut server = Self {
+        Self {
             process: None,
             address: free_address(),
             flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
+            data: data.unwrap_or_else(|| dir.path().join("data")),
             root: dir.path().to_owned(),
             dir: Some(dir),
-        };
-        server.spawn();
-        server.await_ready();
-        server
+        }
     }
 
     /// The command that runs the server on this directory and address.
@@ -168,7 +178,7 @@ impl Server {
 
     /// Its data directory.
     pub fn data_dir(&self) -> PathBuf {
-        self.root.join("data")
+        self.data.clone()
     }
 
     /// GET on a new connection.
@@ -179,10 +189,15 @@ impl Server {
         self.client().get(path, params).expect("the server answers")
     }
 
-    /// Keeps the directory when the server is dropped, for who looks into a failure.
+    /// Keeps the directory when the server is dropped, for who looks into a failure; data that is
+    /// elsewhere is copied there.
     pub fn keep_directory(&mut self) -> PathBuf {
         if let Some(dir) = self.dir.take() {
             let _ = dir.keep();
+        }
+        if !self.data.starts_with(&self.root) {
+            let _ =
+                Command::new("cp").arg("-r").arg(&self.data).arg(self.root.join("data")).status();
         }
         self.root.clone()
     }

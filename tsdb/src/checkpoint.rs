@@ -16,6 +16,7 @@ use crate::fs::{Fs, FsFile, FsRead};
 use crate::head::index::HeadIndex;
 use crate::head::open::OpenStore;
 use crate::head::series::Series;
+use crate::sabotage::{self, Sabotage};
 use crate::wal::record::Record;
 use series::FrameBuilder;
 pub use series::{FrameSeries, SeriesFrame};
@@ -171,7 +172,9 @@ impl<'a> CheckpointWriter<'a> {
         let mut end = Vec::new();
         put_u64(&mut end, self.num_series);
         self.write(kind::END, &end)?;
-        self.file.sync()?;
+        if !sabotage::is(Sabotage::RenameBeforeSync) {
+            self.file.sync()?;
+        }
         self.fs.rename(&tmp_path(self.dir, self.segment), &path(self.dir, self.segment))?;
         self.fs.sync_dir(self.dir)?;
         Ok(self.file.len())

@@ -32,6 +32,7 @@ use crate::head::Head;
 use crate::lock::DirLock;
 use crate::manifest::{Edit, Manifest};
 use crate::options::DbOptions;
+use crate::sabotage::{self, Sabotage};
 use crate::tombstones::Tombstone;
 use crate::view::Views;
 use crate::wal::{Wal, WalError, WalMode};
@@ -172,6 +173,10 @@ impl Db {
             self.wal.enqueue(reservation, payload)
         };
         let (report, mask) = self.head.pend(judged, seq);
+        if sabotage::is(Sabotage::AckBeforeWrite) {
+            self.head.apply(mask, seq);
+            return Ok(report);
+        }
         self.wal.commit(seq, mode).map_err(|e| refused(&e))?;
         self.head.apply(mask, self.visible_seq(mode));
         self.head.account();

@@ -14,6 +14,7 @@ use crate::head::late::{LateBuffer, LateValue};
 use crate::head::open::OpenStore;
 use crate::head::series::{Logged, Series};
 use crate::head::stripes::{Guards, STRIPES, stripe_of};
+use crate::sabotage::{self, Sabotage};
 use crate::tombstones::Deletion;
 use crate::wal::record::{HistogramRow, Record, Rows, SeriesRef};
 
@@ -155,7 +156,9 @@ impl Head {
 
     /// Ends replay: references that were seen are not given out again.
     pub fn end_replay(&self, replay: &Replay) {
-        self.next_ref.fetch_max(replay.highest.saturating_add(1), Ordering::Relaxed);
+        if !sabotage::is(Sabotage::SeriesRefReused) {
+            self.next_ref.fetch_max(replay.highest.saturating_add(1), Ordering::Relaxed);
+        }
         self.account();
     }
 }
@@ -329,6 +332,9 @@ impl<'h> Applier<'h> {
             }
             let (range, boundary) = (self.head.options.block_range_ms, self.boundary);
             let (series, store) = self.part(*slot);
+            // A chunk takes no time twice, so the second one is a millisecond later.
+            let is_again = sabotage::is(Sabotage::ReplayedTwice) && t == series.applied_t();
+            let t = t + i64::from(is_again);
             let is_new = t >= boundary && t > series.applied_t();
             let grown = if is_new { series.apply_float(t, v, range, store) } else { 0 };
             if t >= series.logged_t {
