@@ -11,7 +11,7 @@ use model::ColumnId;
 
 use crate::chunk::time_stream::{SavedTimes, TimeStream};
 
-/// How many times the series of a column may be apart: those that are further behind get one of their own.
+/// How many times the series of a column are apart as a rule.
 const APART: usize = 8;
 /// Columns that new series look at for their first time, newest first.
 const RECENT: usize = 16;
@@ -41,11 +41,13 @@ struct Column {
     num_series: u32,
     /// The newest times, each at its place modulo the length.
     newest: [i64; APART],
+    /// All times, once a series was further behind: one that is filled after another, for example.
+    all: Option<Vec<i64>>,
     /// The id before the newest time: while a scrape is under way, some series have not got it yet.
     before: Option<ColumnId>,
     splits: Vec<Split>,
     /// The encoded times, once somebody wanted them.
-    shared: Option<(u16, Arc<[u8]>)>,
+    shared: Option<Arc<[u8]>>,
 }
 
 /// A column that has other times from a place on.
@@ -63,7 +65,8 @@ impl Column {
         for (at, t) in times.iter().enumerate() {
             newest[at % APART] = *t;
         }
-        Self { stream, num_series: 0, newest, before: None, splits: Vec::new(), shared: None }
+        let splits = Vec::new();
+        Self { stream, num_series: 0, newest, all: None, before: None, splits, shared: None }
     }
 
     fn push(&mut self, t: i64) {
@@ -71,20 +74,34 @@ impl Column {
         self.newest[usize::from(self.stream.count()) % APART] = t;
         self.stream.push(t);
         self.shared = None;
+        if let Some(all) = &mut self.all {
+            all.push(t);
+        }
     }
 
-    /// Whether its time at the place `at` is known to be `t`.
-    fn has(&self, at: u16, t: i64) -> bool {
-        // It may be shorter: a split that is remembered may have made way for another column.
+    /// Whether its time at the place `at`, if it is one of the newest, is `t`.
+    #[inline]
+    fn has_lately(&self, at: u16, t: i64) -> bool {
         let behind = usize::from(self.stream.count()).wrapping_sub(at.into());
         (1..=APART).contains(&behind) && self.newest[usize::from(at) % APART] == t
     }
 
+    /// Whether its time at the place `at` is `t`.
+    fn has(&mut self, at: u16, t: i64) -> bool {
+        let behind = self.stream.count().saturating_sub(at);
+        if behind <= u16::try_from(APART).expect("a few") {
+            return self.has_lately(at, t);
+        }
+        let all = self.all.get_or_insert_with(|| self.stream.decode(self.stream.count()));
+        all.get(usize::from(at)) == Some(&t)
+    }
+
     fn bytes(&self) -> usize {
-        let shared = self.shared.as_ref().map_or(0, |(_, bytes)| bytes.len());
+        let shared = self.shared.as_ref().map_or(0, |bytes| bytes.len());
         size_of::<Self>()
             + self.stream.heap_bytes()
             + self.splits.capacity() * size_of::<Split>()
+            + self.all.as_ref().map_or(0, |all| all.capacity() * size_of::<i64>())
             + shared
     }
 }
@@ -120,40 +137,54 @@ impl Columns {
     #[inline]
     pub fn advance(&mut self, column: ColumnRef, count: u16, t: i64) -> ColumnRef {
         let found = self.get_mut(column);
-        if found.has(count, t) {
+        if found.has_lately(count, t) {
             return column;
         }
         if found.stream.count() == count {
-            let before = found.bytes();
-            found.push(t);
-            let after = found.bytes();
-            self.bytes = self.bytes + after - before;
+            self.change(column, |found| found.push(t));
+            return column;
+        }
+        self.advance_far(column, count, t)
+    }
+
+    #[cold]
+    fn advance_far(&mut self, column: ColumnRef, count: u16, t: i64) -> ColumnRef {
+        if self.change(column, |found| found.has(count, t)) {
             return column;
         }
         self.split(column, count, t)
     }
 
-    #[cold]
+    /// Changes a column and notes by how much it grew.
+    fn change<R>(&mut self, column: ColumnRef, change: impl FnOnce(&mut Column) -> R) -> R {
+        let found = self.get_mut(column);
+        let before = found.bytes();
+        let changed = change(found);
+        let after = found.bytes();
+        self.bytes = self.bytes + after - before;
+        changed
+    }
+
     fn split(&mut self, column: ColumnRef, at: u16, t: i64) -> ColumnRef {
-        let known =
-            self.get(column).splits.iter().find(|s| s.at == at && s.t == t).map(|s| s.column);
+        let mut splits = self.get(column).splits.iter();
+        let known = splits.find(|s| s.at == at && s.t == t).map(|s| s.column);
         // Its place may be another column's by now.
         let same = known.filter(|known| {
-            self.find(*known).is_some_and(|c| c.has(at, t) && self.begins_with(*known, column, at))
+            self.find(*known).is_some()
+                && self.change(*known, |split| split.has(at, t))
+                && self.begins_with(*known, column, at)
         });
         let split = same.unwrap_or_else(|| {
             let mut times = self.get(column).stream.decode(at);
             times.push(t);
             let stream = TimeStream::of(&times, self.seed).expect("there is a time");
             let split = self.add(stream);
-            let from = self.get_mut(column);
-            let before = from.bytes();
-            if from.splits.len() == SPLITS {
-                from.splits.remove(0);
-            }
-            from.splits.push(Split { at, t, column: split });
-            let after = from.bytes();
-            self.bytes = self.bytes + after - before;
+            self.change(column, |from| {
+                if from.splits.len() == SPLITS {
+                    from.splits.remove(0);
+                }
+                from.splits.push(Split { at, t, column: split });
+            });
             split
         });
         self.get_mut(split).num_series += 1;
@@ -181,17 +212,14 @@ impl Columns {
 
     /// The encoded times of `column`, of which a reader takes as many as it knows to be there.
     pub fn bytes(&mut self, column: ColumnRef) -> Arc<[u8]> {
-        let found = self.get_mut(column);
-        let count = found.stream.count();
-        if let Some((_, bytes)) = found.shared.as_ref().filter(|(n, _)| *n == count) {
+        if let Some(bytes) = &self.get(column).shared {
             return Arc::clone(bytes);
         }
-        let before = found.bytes();
-        let bytes = found.stream.to_bytes();
-        found.shared = Some((count, Arc::clone(&bytes)));
-        let after = found.bytes();
-        self.bytes = self.bytes + after - before;
-        bytes
+        self.change(column, |found| {
+            let bytes = found.stream.to_bytes();
+            found.shared = Some(Arc::clone(&bytes));
+            bytes
+        })
     }
 
     /// Names the first `count` times of `column`; `None` where that would take decoding.
@@ -321,6 +349,28 @@ mod tests {
         }
         assert!(series[0] != series[1] && series[1] != series[2]);
         assert_eq!(columns.list.len(), 3);
+    }
+
+    #[test]
+    fn series_that_are_filled_one_after_the_other_share_their_column() {
+        let mut columns = Columns::new(1);
+        let mut fill = |from: u16, late: i64| {
+            let mut column = columns.start(0);
+            for n in 1..100 {
+                let t = i64::from(n) * 10 + if n >= from { late } else { 0 };
+                column = columns.advance(column, n, t);
+            }
+            column
+        };
+        let first = fill(0, 0);
+        assert!((0..30).all(|_| fill(0, 0) == first));
+        let other = fill(50, 1);
+        assert!(other != first && (0..30).all(|_| fill(50, 1) == other));
+        assert_eq!(columns.list.len(), 2);
+        for column in [first, other].into_iter().flat_map(|c| [c; 31]) {
+            columns.release(column);
+        }
+        assert_eq!(columns.heap_bytes(), 0);
     }
 
     proptest! {
