@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use model::Matcher;
 use roaring::RoaringBitmap;
 
 use super::{Head, signed};
@@ -40,13 +41,37 @@ pub(crate) fn select(index: &HeadIndex, what: &Deletion) -> RoaringBitmap {
     selected
 }
 
+/// Of `known`, which [`select`] found a while ago, and the series from `first_new` on: those that pass now.
+fn with_new(
+    index: &HeadIndex,
+    what: &Deletion,
+    mut known: RoaringBitmap,
+    first_new: SeriesRef,
+) -> RoaringBitmap {
+    known &= index.all();
+    for slot in index.all().iter().filter(|slot| index.series(*slot) >= first_new) {
+        let labels = index.labels(slot);
+        let passes = |m: &Matcher| m.matches(labels.get(&m.name));
+        if what.selectors.iter().any(|matchers| matchers.iter().all(passes)) {
+            known.insert(slot);
+        } else {
+            known.remove(slot);
+        }
+    }
+    known
+}
+
 impl Head {
     /// Queues a deletion behind everything logged so far. `enqueue` puts it into the log, while
     /// nothing else can be logged, and returns its sequence number, as this does.
     pub fn pend_deletion(&self, what: &Deletion, enqueue: impl FnOnce() -> u64) -> u64 {
+        // Before the stripes are locked: an expression may have to look at every value there is. Of the
+        // references that were given out, only the last may not have reached the index yet.
+        let first_new = self.next_ref().saturating_sub(1);
+        let known = select(&self.index.read(), what);
         let mut guards = self.stripes.lock_all();
         let mut series: [Vec<(u32, SeriesRef)>; STRIPES] = Default::default();
-        for slot in select(&self.index.read(), what) {
+        for slot in with_new(&self.index.read(), what, known, SeriesRef(first_new)) {
             let number = stripe_of(slot);
             let found = guards[number].as_mut().and_then(|stripe| stripe.get_mut(slot));
             let Some(found) = found.filter(|s| s.id.0 != 0) else { continue };
@@ -139,4 +164,32 @@ fn without(chunk: &SealedChunk, mint: i64, maxt: i64, seed: u64) -> Option<Seale
     let left = times.into_iter().zip(values).filter(|(t, _)| *t < mint || maxt < *t);
     let (times, values): (Vec<_>, Vec<_>) = left.unzip();
     SealedChunk::of(&times, &values, seed)
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Labels, MatchOp};
+
+    use super::*;
+
+    #[test]
+    fn series_that_came_after_the_selection_are_judged_by_their_labels() {
+        let mut index = HeadIndex::new(1);
+        let labels =
+            |n: u64| Labels::from_pairs([("__name__", "m"), ("n", &n.to_string())]).unwrap();
+        let slots: Vec<u32> = (1..=4).map(|n| index.insert(&labels(n), SeriesRef(n))).collect();
+        let odd = vec![Matcher::new(MatchOp::Re, "n", "1|3|5").unwrap()];
+        let what = Deletion { selectors: vec![odd], mint: 0, maxt: 1 };
+        let known = select(&index, &what);
+        assert_eq!(known, [slots[0], slots[2]].into_iter().collect());
+        // One of them goes, and its slot is taken by a series that does not pass.
+        index.unlink(slots[2]);
+        index.free(slots[2]);
+        let (six, five) =
+            (index.insert(&labels(6), SeriesRef(5)), index.insert(&labels(5), SeriesRef(6)));
+        assert_eq!(six, slots[2]);
+        let now = with_new(&index, &what, known, SeriesRef(5));
+        assert_eq!(now, select(&index, &what));
+        assert_eq!(now, [slots[0], five].into_iter().collect());
+    }
 }
