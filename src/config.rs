@@ -141,6 +141,9 @@ keys! {
     wal_mode: WalMode = "every-write";
     /// Time between syncs of the log in mode periodic.
     wal_sync_interval: Millis = "100ms" in "1ms"..="1m";
+    /// Bytes of the log of a database: at this length everything in memory is flushed to blocks; where that
+    /// does not help, writes get a 503 at half as much again. 0 is 8 GiB, at most a tenth of the disk.
+    max_wal_bytes: ByteSize = "0";
     /// Memory budget of the process: bytes, or a share of what the cgroup or host has.
     memory_limit: MemoryLimit = "60%";
     /// Samples older than this are refused and deleted; 0 keeps everything.

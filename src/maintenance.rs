@@ -2,6 +2,7 @@
 //! enforce retention. Storage itself starts no thread and reads no clock.
 
 mod clock;
+mod memory;
 mod rounds;
 mod scrub;
 
@@ -62,6 +63,7 @@ impl Maintenance {
             let builder = std::thread::Builder::new().name(name.to_owned());
             builder.spawn(move || run(&app, &signal)).map(|thread| threads.push(thread))
         };
+        spawn("memory", memory::memory_loop)?;
         spawn("maintenance", step_loop)?;
         spawn("compaction", compact_loop)?;
         spawn("scrub", scrub::scrub_loop)?;

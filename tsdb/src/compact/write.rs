@@ -25,6 +25,8 @@ pub(crate) struct Job<'a> {
     pub(crate) masks: &'a Masks,
     /// Ends the work early.
     pub(crate) interrupt: &'a dyn Interrupt,
+    /// Memory for what a block's writer holds until its end.
+    pub(crate) buffer_bytes: usize,
     /// Makes an id.
     pub(crate) new_id: &'a dyn Fn() -> BlockId,
 }
@@ -68,7 +70,8 @@ fn write(
         job.interrupt.check().map_err(ReadError::from)?;
         let id = (job.new_id)();
         let meta = meta(id, inputs, job.masks);
-        let mut writer = BlockWriter::create(Arc::clone(job.fs), job.dir, meta)?;
+        let mut writer =
+            BlockWriter::with_buffers(Arc::clone(job.fs), job.dir, meta, job.buffer_bytes)?;
         let lost = sabotage::is(Sabotage::TombstoneLost).then(Masks::new);
         let masks = lost.as_ref().unwrap_or(job.masks);
         let losses = merge_into(inputs, masks, *window, &mut writer, job.interrupt)?;
