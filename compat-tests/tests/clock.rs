@@ -79,7 +79,7 @@ impl Stepped {
     /// Some rounds of maintenance pass.
     fn rest(&self) {
         let began = Instant::now();
-        while began.elapsed() < Duration::from_millis(400) {
+        while began.elapsed() < Duration::from_millis(200) {
             assert_eq!(self.server.get("/-/healthy", &[]).status, 200);
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -12,14 +12,15 @@ use compat_tests::report::{Table, say, skipped};
 use compat_tests::server::repository;
 use tempfile::TempDir;
 
-/// What breaks, the test that has to notice, and how many iterations that gets.
-const CASES: [(&str, &str, &str, u32); 12] = [
+/// What breaks, the test that has to notice, and how many iterations that gets. Names that are not
+/// synced are not among them: ext4 and xfs write them with the next file that is synced, whatever
+/// the server asks for, so only the simulated disk of `tsdb` can lose them.
+const CASES: [(&str, &str, &str, u32); 11] = [
     ("ack-before-write", "kill9", "nothing_acknowledged", 100),
     ("replayed-twice", "kill9", "nothing_acknowledged", 100),
     ("series-ref-reused", "kill9", "nothing_acknowledged", 100),
     ("tombstone-lost", "kill9", "nothing_acknowledged", 100),
     ("no-wal-sync", "power_cut", "nothing_acknowledged", 100),
-    ("no-directory-sync", "power_cut", "nothing_acknowledged", 100),
     ("rename-before-sync", "power_cut", "nothing_acknowledged", 100),
     ("parent-deleted-first", "power_cut", "nothing_acknowledged", 300),
     ("fragment-kept", "disk_full", "a_full_ext4", 10),
