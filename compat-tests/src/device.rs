@@ -19,7 +19,7 @@ pub const DEVICE_BYTES: u64 = 320 << 20;
 /// A file system and how it is mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileSystem {
-    /// `ext4` or `xfs`.
+    /// `ext4`, `xfs`, or `tmpfs`, which has no device below it and is empty after each mount.
     pub kind: &'static str,
     /// Mount options, comma separated.
     pub options: &'static str,
@@ -78,6 +78,9 @@ impl Device {
     /// What the program for it said, or that there is none.
     pub fn format(&mut self, kind: &str) -> Result<(), String> {
         self.unmount().map_err(|e| e.to_string())?;
+        if kind == "tmpfs" {
+            return Ok(());
+        }
         let mut make = Command::new(format!("mkfs.{kind}"));
         let flags: &[&str] = if kind == "xfs" { &["-q", "-f"] } else { &["-q", "-F", "-m0"] };
         run(make.args(flags).arg(&self.node)).map(drop)

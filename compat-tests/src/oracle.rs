@@ -11,7 +11,7 @@ mod ledger;
 mod operation;
 mod reading;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::http::Client;
@@ -19,7 +19,7 @@ use crate::rng::{Rng, now_ms};
 use ledger::{Change, Ledger};
 use operation::{Batch, Delete, Item, Operation, Sender};
 
-pub use ledger::Suffix;
+pub use ledger::{Audit, Suffix};
 pub use operation::Door;
 
 /// Series that a writer begins with.
@@ -162,7 +162,8 @@ impl Writer {
     }
 
     /// Sends until the signal; a 503 is answered by sending the same again, as senders do.
-    pub fn run_patiently(&mut self, client: &mut Client, signals: &Signals) {
+    /// Each success is added to `acked`.
+    pub fn run_patiently(&mut self, client: &mut Client, signals: &Signals, acked: &AtomicUsize) {
         while !signals.stop.load(Ordering::SeqCst) && self.complaints.is_empty() {
             if let Some(unknown) = self.unknown.take() {
                 std::thread::sleep(Duration::from_millis(20));
@@ -170,6 +171,9 @@ impl Writer {
             } else {
                 let operation = self.next_operation();
                 self.send(client, operation, signals);
+                acked.fetch_add(usize::from(self.unknown.is_none()), Ordering::SeqCst);
+                // A day of rows lasts a minute.
+                std::thread::sleep(Duration::from_millis(10));
             }
         }
     }
@@ -358,6 +362,18 @@ impl Writer {
 
     fn verdict(&self) -> Verdict {
         Verdict { findings: self.complaints.clone(), ..Verdict::default() }
+    }
+
+    /// What is left of what this writer sent, after its data was damaged.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    pub fn audit(&self, client: &mut Client) -> Audit {
+        let mut verdict = Verdict::default();
+        let stored = reading::read(&self.sender, client, &mut verdict);
+        let mut audit = self.ledger.audit(&stored);
+        audit.warned = !verdict.is_good();
+        audit
     }
 
     /// Everything that the server has of this writer, for comparing before with after.

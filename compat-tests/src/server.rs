@@ -61,6 +61,8 @@ pub struct Server {
     dir: Option<TempDir>,
     root: PathBuf,
     data: PathBuf,
+    environment: Vec<(String, String)>,
+    wrapper: Vec<String>,
 }
 
 impl Server {
@@ -88,14 +90,24 @@ impl Server {
             data: data.unwrap_or_else(|| dir.path().join("data")),
             root: dir.path().to_owned(),
             dir: Some(dir),
+            environment: Vec::new(),
+            wrapper: Vec::new(),
         }
     }
 
     /// The command that runs the server on this directory and address.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = match self.wrapper.split_first() {
+            None => Command::new(binary()),
+            Some((program, args)) => {
+                let mut command = Command::new(program);
+                command.args(args).arg(binary());
+                command
+            }
+        };
         command.arg("--bind").arg(self.address.to_string());
         command.arg("--data-dir").arg(self.data_dir()).args(&self.flags);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -147,12 +159,58 @@ impl Server {
         self.await_ready()
     }
 
+    /// Starts the process and waits until it is ready.
+    ///
+    /// # Errors
+    /// The exit code, where it ends instead.
+    ///
+    /// # Panics
+    /// When it does neither within a minute.
+    pub fn try_start(&mut self) -> Result<(), Option<i32>> {
+        self.spawn();
+        let mut client = self.client();
+        let began = Instant::now();
+        while began.elapsed() < READY_LIMIT {
+            if client.get("/-/ready", &[]).is_ok_and(|response| response.status == 200) {
+                return Ok(());
+            }
+            if let Some(status) = self.process_mut().ended().expect("a child can be asked") {
+                self.process = None;
+                return Err(status.code());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        panic!("neither ready nor ended after {READY_LIMIT:?}\n{}", self.log());
+    }
+
+    /// Sets variables of the environment of later starts.
+    pub fn set_environment(&mut self, variables: &[(&str, &str)]) {
+        self.environment = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+    }
+
+    /// Lets later starts be done by this command, which gets the server's as its last arguments.
+    pub fn set_wrapper(&mut self, wrapper: Vec<String>) {
+        self.wrapper = wrapper;
+    }
+
     /// The process, while it runs.
     ///
     /// # Panics
     /// When it does not.
     pub fn process(&self) -> &Process {
         self.process.as_ref().expect("the server runs")
+    }
+
+    /// The process, to be ended in another way than [`Server::stop`] and [`Server::kill`] do; the
+    /// latter has to follow.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn process_mut(&mut self) -> &mut Process {
+        self.process.as_mut().expect("the server runs")
     }
 
     /// Both outputs of all processes so far.

@@ -28,7 +28,7 @@ fn nothing_acknowledged_is_lost_and_nothing_else_appears() {
 #[test]
 fn lazier_modes_survive_a_kill_too() {
     for mode in ["--wal-mode=periodic", "--wal-mode=os-default"] {
-        torture(mode, 10, BUDGET);
+        torture(mode, 6, BUDGET);
     }
 }
 

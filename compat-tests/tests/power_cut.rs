@@ -1,7 +1,7 @@
 //! Power cuts under mixed load, on a disk of its own (reliability contract F4, P1 to P5): the real
 //! server on ext4 and xfs, whose shutdown call drops what was not synced.
 //!
-//! `COMPAT_POWER_CUTS` sets the number of iterations (20). It takes root, loop devices and the
+//! `COMPAT_POWER_CUTS` sets the number of iterations (16). It takes root, loop devices and the
 //! programs of the file system; what is not there is skipped by name.
 
 use std::sync::atomic::Ordering;
@@ -81,7 +81,7 @@ fn cut(device: &mut Device, fs: FileSystem, how: Cut, server: &mut Server) {
 /// One of `share` iterations that were asked for, each in `mode`, on all file systems in turn.
 fn cuts(mode: &str, promise: Promise, share: u64) {
     let asked = std::env::var("COMPAT_POWER_CUTS").map(|n| n.parse().expect("a number"));
-    let (budget, asked) = asked.map_or((BUDGET, 20), |asked: u64| (Duration::MAX, asked));
+    let (budget, asked) = asked.map_or((BUDGET, 16), |asked: u64| (Duration::MAX, asked));
     let iterations = asked.div_ceil(share);
     let name = format!("power cut {mode}");
     let usable: Vec<FileSystem> = FILE_SYSTEMS

@@ -139,8 +139,8 @@ impl<'a> CheckpointWriter<'a> {
         Ok(())
     }
 
-    /// Writes a record: late samples, histograms, metadata, databases. All series that it names
-    /// have been added.
+    /// Writes a record: late samples, histograms, metadata, databases. The series that it names are
+    /// added before or afterwards.
     ///
     /// # Errors
     /// What the file system says.

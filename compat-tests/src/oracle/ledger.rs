@@ -37,6 +37,21 @@ pub struct Suffix {
     pub since: Option<Instant>,
 }
 
+/// What is left of damaged data.
+#[derive(Debug, Clone, Default)]
+pub struct Audit {
+    /// Samples that should be there.
+    pub expected: usize,
+    /// Those of them that are.
+    pub kept: usize,
+    /// Samples that were there once, and were deleted or overwritten.
+    pub outdated: usize,
+    /// Samples that never were.
+    pub wrong: Vec<String>,
+    /// Whether an answer says that something is missing, or is an error.
+    pub warned: bool,
+}
+
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ledger {
@@ -114,6 +129,26 @@ impl Ledger {
             verdict.torn += 1;
             verdict.find(format!("{who}: {num_there} of {num_changes} changes of a request"));
         }
+    }
+
+    /// Compares what is left of damaged data with everything that was acknowledged ever.
+    pub(super) fn audit(&self, stored: &Samples) -> Audit {
+        let mut ever: BTreeSet<(Place, u64)> = BTreeSet::new();
+        for (place, value) in self.acked.iter().flat_map(|operation| &operation.changes) {
+            ever.extend(value.map(|value| (*place, value.to_bits())));
+        }
+        let expected = self.slots.values().filter(|slot| slot.acked.is_some()).count();
+        let mut audit = Audit { expected, ..Audit::default() };
+        for (place, value) in stored {
+            if self.slots.get(place).is_some_and(|slot| slot.acked == Some(*value)) {
+                audit.kept += 1;
+            } else if ever.contains(&(*place, value.to_bits())) {
+                audit.outdated += 1;
+            } else {
+                audit.wrong.push(format!("s={} t={}: {value}", place.0, place.1));
+            }
+        }
+        audit
     }
 
     /// Takes what is stored for what is there from now on, if it is what the acknowledged

@@ -14,7 +14,7 @@ use crate::fs::Fs;
 use crate::head::open::OpenChunk;
 use crate::manifest::{Edit, ManifestError};
 use crate::wal::WalError;
-use crate::wal::record::Record;
+use crate::wal::record::{HistogramRow, Record};
 
 /// A checkpoint that is longer is worth to be written anew where most of its series are gone.
 const MANY_GONE_BYTES: u64 = 1 << 20;
@@ -336,22 +336,8 @@ impl Db {
 
     fn checkpoint_series(&self, writer: &mut CheckpointWriter<'_>) -> io::Result<()> {
         let boundary = self.views.load().boundary;
-        let mut run = 0;
-        let mut has_histograms = Vec::new();
-        while self.head.export_run(run, &mut |series, store, slot, index| {
-            writer.series(series, store, (slot, index), boundary);
-            if !series.histograms.is_empty() && has_histograms.last() != Some(&run) {
-                has_histograms.push(run);
-            }
-        }) {
-            writer.write_full_frame()?;
-            run += 1;
-        }
-        for run in has_histograms {
-            for record in self.head.export_histograms(run, boundary, CHECKPOINT_BIG_ROWS) {
-                writer.record(&record)?;
-            }
-        }
+        // Before the series: those that these rows name are there by now, and only maintenance drops
+        // them. What is made and written from here on is in the log behind the cut.
         for buffer in self.head.late_buffers() {
             let mut record = Record::default();
             for (series, t, value) in buffer.iter() {
@@ -366,8 +352,29 @@ impl Db {
                 writer.record(&record)?;
             }
         }
-        Ok(())
+        // Floats and histograms of a series together: of what comes later replay takes only rows that are
+        // newer than both.
+        let mut histograms = Vec::new();
+        let mut run = 0;
+        while self.head.export_run(run, &mut |series, store, slot, index| {
+            writer.series(series, store, (slot, index), boundary);
+            histograms.extend(series.histograms_from(boundary));
+        }) {
+            writer.write_full_frame()?;
+            if histograms.len() >= CHECKPOINT_BIG_ROWS {
+                write_histograms(writer, &std::mem::take(&mut histograms))?;
+            }
+            run += 1;
+        }
+        write_histograms(writer, &histograms)
     }
+}
+
+fn write_histograms(writer: &mut CheckpointWriter<'_>, rows: &[HistogramRow]) -> io::Result<()> {
+    for rows in rows.chunks(CHECKPOINT_BIG_ROWS) {
+        writer.record(&Record { histograms: rows.to_vec(), ..Record::default() })?;
+    }
+    Ok(())
 }
 
 /// What a checkpoint keeps.

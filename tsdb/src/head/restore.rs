@@ -11,6 +11,19 @@ use crate::head::series::{Logged, Series};
 use crate::head::stripes::{RUN, stripe_of};
 use crate::wal::record::{HistogramRow, Record};
 
+impl Series {
+    /// Its histograms that are not below `boundary`, as rows of a record.
+    pub fn histograms_from(&self, boundary: i64) -> impl Iterator<Item = HistogramRow> + '_ {
+        let from = self.histograms.partition_point(|(t, _)| *t < boundary);
+        self.histograms[from..].iter().map(|(t_ms, value)| HistogramRow {
+            series: self.id,
+            t_ms: *t_ms,
+            late: false,
+            value: value.clone(),
+        })
+    }
+}
+
 impl Head {
     /// Calls `take` with the live series of the `run`-th run of neighbouring slots, under their
     /// stripe's lock and the index's; returns whether there is such a run. Series that are made
@@ -34,25 +47,6 @@ impl Head {
         drop(index);
         stripe.unlock_fair();
         true
-    }
-
-    /// The histograms of the `run`-th run that are not below `boundary`, as records of at most
-    /// `limit` rows.
-    pub fn export_histograms(&self, run: u32, boundary: i64, limit: usize) -> Vec<Record> {
-        let first = run * RUN;
-        let stripe = self.stripes.lock(stripe_of(first));
-        let mut rows = Vec::new();
-        for series in (first..first + RUN).filter_map(|slot| stripe.get(slot)) {
-            let from = series.histograms.partition_point(|(t, _)| *t < boundary);
-            rows.extend(series.histograms[from..].iter().map(|(t_ms, value)| HistogramRow {
-                series: series.id,
-                t_ms: *t_ms,
-                late: false,
-                value: value.clone(),
-            }));
-        }
-        let records = rows.chunks(limit);
-        records.map(|rows| Record { histograms: rows.to_vec(), ..Record::default() }).collect()
     }
 
     /// Takes over the series of a checkpoint's frame. Frames may come from several threads.
