@@ -171,7 +171,7 @@ keys! {
     max_future: Millis = "10m" in "0s"..="10y" {live};
     /// Time after which late samples, older than their series' newest, go from memory to a block at
     /// the latest.
-    max_late_age: Millis = "1h" in "1s"..="1w";
+    max_late_age: Millis = "1h" in "10ms"..="1w";
     /// Active series in the process; more are refused, known ones continue.
     max_series: u64 = "5000000" in "1"..="1000000000";
     /// Serve several tenants, told apart by the header X-Scope-OrgID, each with a database of its

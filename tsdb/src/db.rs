@@ -34,6 +34,7 @@ use crate::head::Head;
 use crate::lock::DirLock;
 use crate::manifest::{Edit, Manifest};
 use crate::options::DbOptions;
+use crate::sabotage::{self, Sabotage};
 use crate::tombstones::Tombstone;
 use crate::view::Views;
 use crate::wal::{Wal, WalError, WalMode};
@@ -125,6 +126,8 @@ struct Maintenance {
     damaged_checkpoint: Option<u64>,
     /// Length of the last checkpoint.
     checkpoint_bytes: u64,
+    /// Live series when it was written.
+    checkpoint_series: u64,
     /// The wall clock when late samples were first seen in memory, ms.
     late_since_ms: Option<u64>,
     /// Whether chunks below the view's boundary may still be in the head.
@@ -179,6 +182,10 @@ impl Db {
             self.wal.enqueue(reservation, payload)
         };
         let (report, mask) = self.head.pend(judged, seq);
+        if sabotage::is(Sabotage::AckBeforeWrite) {
+            self.head.apply(mask, seq);
+            return Ok(report);
+        }
         self.wal.commit(seq, mode).map_err(|e| refused(&e))?;
         self.head.apply(mask, self.visible_seq(mode));
         self.head.account();

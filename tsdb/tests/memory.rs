@@ -169,7 +169,7 @@ fn a_cardinality_bomb_is_refused_and_known_series_go_on() {
     assert!(status("VmHWM") <= limit, "{} of {limit}", status("VmHWM"));
 
     // What the maintenance thread does.
-    while db.flush_step().unwrap() || db.gc_step() {}
+    while db.flush_step().unwrap() || db.gc_step() || db.checkpoint_step().unwrap() {}
     give_back(&db, &memory);
     trace("collected", &db, &memory);
     let report = append(&db, KNOWN + bomb, BATCH, t + STEP_MS);

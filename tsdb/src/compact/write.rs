@@ -11,6 +11,7 @@ use crate::block::meta::{COLD_FORMAT, FORMAT};
 use crate::block::{Block, BlockId, BlockMeta, BlockSource, BlockWriter, Deleted, directory};
 use crate::db::StepError;
 use crate::fs::Fs;
+use crate::sabotage::{self, Sabotage};
 use crate::tombstones::Masks;
 
 /// What a compaction works with.
@@ -77,7 +78,9 @@ fn write(
         let meta = BlockMeta { format, ..meta(id, inputs, job.masks) };
         let mut writer =
             BlockWriter::with_buffers(Arc::clone(job.fs), job.dir, meta, job.buffer_bytes)?;
-        let losses = merge_into(inputs, job.masks, *window, &mut writer, job.interrupt)?;
+        let lost = sabotage::is(Sabotage::TombstoneLost).then(Masks::new);
+        let masks = lost.as_ref().unwrap_or(job.masks);
+        let losses = merge_into(inputs, masks, *window, &mut writer, job.interrupt)?;
         duplicates += losses.duplicates;
         deleted += losses.deleted.iter().map(|(_, n)| n).sum::<u64>();
         writer.note_deleted(losses.deleted.iter().filter(|(_, n)| *n > 0).map(|(t, n)| Deleted {

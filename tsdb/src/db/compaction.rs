@@ -19,6 +19,7 @@ use crate::compact::write::{self, Job};
 use crate::compact::{Candidate, Plan, Rules, plan};
 use crate::quarantine::{self, Quarantined};
 use crate::retention;
+use crate::sabotage::{self, Sabotage};
 
 /// Memory of an input while it is read: pages, columns and samples of one series.
 const INPUT_BYTES: u64 = 4 << 20;
@@ -145,6 +146,11 @@ impl Db {
     pub fn retention_step(&self, min_time_ms: i64) -> Result<usize, StepError> {
         self.retained_from_ms.store(min_time_ms, Ordering::Relaxed);
         self.drop_blocks(&self.counters.time_retentions, |blocks| {
+            if sabotage::is(Sabotage::RetentionBySampleTime) {
+                let now = i64::try_from(self.options.clock.now_ms()).unwrap_or(i64::MAX);
+                let newest = blocks.iter().map(|b| b.maxt).max().unwrap_or(now);
+                return retention::by_time(blocks, min_time_ms.saturating_add(newest - now));
+            }
             retention::by_time(blocks, min_time_ms)
         })
     }
@@ -270,6 +276,11 @@ impl Db {
         let mut maintenance = self.maintenance();
         let view = self.views.load();
         let is_live = |id: &BlockId| view.blocks.iter().any(|b| b.id() == *id);
+        if sabotage::is(Sabotage::ParentDeletedFirst) {
+            for id in inputs {
+                directory::delete(&*self.fs, &self.dir, *id)?;
+            }
+        }
         let published = if self.may_compact() && inputs.iter().all(is_live) {
             self.replace_blocks(&mut maintenance, outputs, inputs, None).map(|()| true)
         } else {

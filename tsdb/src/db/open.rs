@@ -24,6 +24,7 @@ use crate::lock::{DirLock, LockError};
 use crate::manifest::{Edit, Manifest, ManifestError};
 use crate::options::DbOptions;
 use crate::quarantine::{self, Quarantined};
+use crate::sabotage::{self, Sabotage};
 use crate::view::{View, Views};
 use crate::wal::record::Record;
 use crate::wal::{Position, SegmentIndex, Wal, WalError, WalOptions};
@@ -90,8 +91,9 @@ impl Db {
 
         let mut lost = Lost::default();
         let blocks = open_blocks(&*fs, dir, &state.blocks, &mut lost, &mut report)?;
-        let head =
-            Arc::new(Head::new(head_options(&options), state.boundary, state.max_series_ref + 1));
+        let next_ref =
+            if sabotage::is(Sabotage::SeriesRefReused) { 1 } else { state.max_series_ref + 1 };
+        let head = Arc::new(Head::new(head_options(&options), state.boundary, next_ref));
         let mut names = Names::default();
         let replay = Mutex::new(Replay::behind(state.late_seq));
         let mut deletions = Deletions::new(&state.tombstones);
@@ -123,6 +125,9 @@ impl Db {
             let opened = Wal::open(Arc::clone(&fs), wal_options, from, &mut |seq, record| {
                 names.take(&record);
                 deletions.replay(seq, &record, replayer);
+                if sabotage::is(Sabotage::ReplayedTwice) {
+                    replayer.record(seq, record.clone());
+                }
                 replayer.record(seq, record);
                 progress(replayer.rows());
                 Ok(())
@@ -149,6 +154,7 @@ impl Db {
             dropped_slots: RoaringBitmap::new(),
             damaged_checkpoint,
             checkpoint_bytes: found.bytes,
+            checkpoint_series: head.num_series(),
             late_since_ms: None,
             retired_chunks: true,
         };
