@@ -13,10 +13,7 @@ impl Generator {
         let odd = native::ODD_SUMS;
         let expr = match self.rng.below(12) {
             8 => format!("histogram_count(sum (nh_zero{modifiers}))"),
-            9 => {
-                format!("nh_mixed - ignoring (__name__) group_left () {}{modifiers}", native::BOTH)
-            }
-            10 | 11 => format!("changes(nh_zero[20m]{modifiers})"),
+            9..=11 => format!("changes(nh_zero[20m]{modifiers})"),
             6 | 7 => {
                 let (of, factor) = (self.one_of(native::NAMES), self.one_of(&["NaN", "Inf"]));
                 format!("{of}{modifiers} * {factor}")
