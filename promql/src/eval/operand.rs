@@ -5,8 +5,8 @@ use std::sync::Arc;
 use model::{CounterResetHint, FloatHistogram};
 
 use super::{Cell, Row, State};
-use crate::annotations::Annotations;
-use crate::ast::{BinaryOp, Pos};
+use crate::annotations::{Annotations, Place};
+use crate::ast::BinaryOp;
 use crate::elementary;
 use crate::functions::notes::Operation;
 use crate::histogram::{IncompatibleSchemas, arithmetic, compare, trim};
@@ -42,7 +42,7 @@ pub(crate) fn float_op(op: BinaryOp) -> fn(f64, f64) -> f64 {
 pub(crate) struct Operator {
     pub(crate) op: BinaryOp,
     pub(crate) return_bool: bool,
-    pub(crate) pos: Pos,
+    pub(crate) place: Place,
     float: fn(f64, f64) -> f64,
 }
 
@@ -94,8 +94,8 @@ impl Kind {
 }
 
 impl Operator {
-    pub(crate) fn new(op: BinaryOp, return_bool: bool, pos: Pos) -> Self {
-        Self { op, return_bool, pos, float: float_op(op) }
+    pub(crate) fn new(op: BinaryOp, return_bool: bool, place: Place) -> Self {
+        Self { op, return_bool, place, float: float_op(op) }
     }
 
     /// `row op value` or `value op row` at every step, in place.
@@ -203,17 +203,17 @@ impl Operator {
                     lhs.as_str(),
                     rhs.as_str()
                 ),
-                self.pos,
+                self.place,
             ),
             Note::Layouts => annotations.warn(
                 format!("incompatible bucket layout encountered for binary operator {op}"),
-                self.pos,
+                self.place,
             ),
             Note::Histograms(said) => {
                 let subtracted = self.op == BinaryOp::Sub;
                 let operation =
                     if subtracted { Operation::Subtraction } else { Operation::Addition };
-                annotations.histogram_outcome(said, operation, self.pos);
+                annotations.histogram_outcome(said, operation, self.place);
             }
         }
     }

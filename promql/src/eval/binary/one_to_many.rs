@@ -5,7 +5,8 @@ use hashbrown::HashMap;
 use model::Labels;
 
 use super::{Stage, one_is_left};
-use crate::ast::{Binary, Cardinality, Pos};
+use crate::annotations::Place;
+use crate::ast::{Binary, Cardinality};
 use crate::engine::QueryError;
 use crate::eval::matching::{changes_metric, group_labels, result_labels, signature};
 use crate::eval::operand::{Keep, Note, Operator, Outcome};
@@ -84,14 +85,14 @@ impl<'q> OneToMany<'q> {
     pub(super) fn new(
         query: &'q Query<'q>,
         binary: &'q Binary,
-        pos: Pos,
+        place: Place,
         right: Rows<'q>,
         steps: Steps,
     ) -> Self {
         Self {
             query,
             binary,
-            operator: Operator::new(binary.op, binary.return_bool, pos),
+            operator: Operator::new(binary.op, binary.return_bool, place),
             steps: steps.count,
             right: Some(right),
             index: HashMap::new(),
