@@ -141,6 +141,9 @@ keys! {
     wal_mode: WalMode = "every-write";
     /// Time between syncs of the log in mode periodic.
     wal_sync_interval: Millis = "100ms" in "1ms"..="1m";
+    /// Bytes of the log of a database: at this length everything in memory is flushed to blocks; where that
+    /// does not help, writes get a 503 at half as much again. 0 is 8 GiB, at most a tenth of the disk.
+    max_wal_bytes: ByteSize = "0";
     /// Memory budget of the process: bytes, or a share of what the cgroup or host has.
     memory_limit: MemoryLimit = "60%";
     /// Samples older than this are refused and deleted; 0 keeps everything.
@@ -165,7 +168,7 @@ keys! {
     max_future: Millis = "10m" in "0s"..="10y" {live};
     /// Time after which late samples, older than their series' newest, go from memory to a block at
     /// the latest.
-    max_late_age: Millis = "1h" in "1s"..="1w";
+    max_late_age: Millis = "1h" in "10ms"..="1w";
     /// Active series in the process; more are refused, known ones continue.
     max_series: u64 = "5000000" in "1"..="1000000000";
     /// Serve several tenants, told apart by the header X-Scope-OrgID, each with a database of its

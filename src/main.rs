@@ -56,6 +56,8 @@ fn main() -> ExitCode {
     };
     telemetry::start_logging(config.log_level, config.log_format);
     std::panic::set_hook(Box::new(|info| tracing::error!(panic = %info, "panic")));
+    #[cfg(feature = "sabotage")]
+    sabotage();
     for remark in config.enable_feature.remarks() {
         tracing::warn!(remark, "enable-feature");
     }
@@ -63,6 +65,15 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&in_words(&error), 1),
     }
+}
+
+/// Breaks storage in the way that `SILVERBACK_SABOTAGE` names.
+#[cfg(feature = "sabotage")]
+fn sabotage() {
+    let name = std::env::var("SILVERBACK_SABOTAGE").unwrap_or_default();
+    let sabotage = tsdb::sabotage::Sabotage::from_name(&name);
+    tracing::error!(?sabotage, "this build breaks storage on purpose");
+    tsdb::sabotage::choose(sabotage);
 }
 
 /// Says why in one line and gives the exit code.

@@ -1,7 +1,8 @@
-//! The threads that call the step functions of storage: sync, flush, checkpoint, collect, compact,
+//! The threads that call the step functions of storage: sync, look at the disk, flush, checkpoint, collect, compact,
 //! enforce retention. Storage itself starts no thread and reads no clock.
 
 mod clock;
+mod memory;
 mod rounds;
 mod scrub;
 
@@ -21,6 +22,9 @@ use rounds::{Rounds, databases};
 
 /// Retention by rules moves on in steps of this, ms: each costs a tombstone a rule.
 pub(crate) const RULES_STEP_MS: i64 = 3_600_000;
+
+/// Longest time between two looks at the disk.
+const DISK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The running threads; [`Maintenance::stop`] ends them.
 pub(crate) struct Maintenance {
@@ -62,6 +66,8 @@ impl Maintenance {
             let builder = std::thread::Builder::new().name(name.to_owned());
             builder.spawn(move || run(&app, &signal)).map(|thread| threads.push(thread))
         };
+        spawn("memory", memory::memory_loop)?;
+        spawn("disk", disk_loop)?;
         spawn("maintenance", step_loop)?;
         spawn("compaction", compact_loop)?;
         spawn("scrub", scrub::scrub_loop)?;
@@ -95,6 +101,20 @@ fn sync_loop(app: &App, signal: &Signal) {
     }
 }
 
+/// Looks at the disk, and tries a log that it had failed. Neither rests after a failure or waits for a
+/// flush: writes are refused until a full disk is seen to have room (reliability contract F9).
+fn disk_loop(app: &App, signal: &Signal) {
+    while signal.wait(interval(app).min(DISK_INTERVAL)) {
+        let floor = app.config().min_free_disk.0;
+        for (tenant, db) in databases(app) {
+            rounds::run(app, "look at disk", &tenant, || Ok(db.disk_step(floor)?));
+            rounds::run(app, "recover log", &tenant, || {
+                Ok(db.recover_wal_step().map(|()| false)?)
+            });
+        }
+    }
+}
+
 /// Compacts in a thread of its own: a merge may be long, and flushes must not wait for it.
 fn compact_loop(app: &App, signal: &Signal) {
     let mut rounds = Rounds::new(app);
@@ -114,8 +134,6 @@ fn step_loop(app: &App, signal: &Signal) {
     let mut ruled = None;
     while signal.wait(interval(app)) {
         let (config, now) = (app.config(), now_ms());
-        rounds.each("look at disk", |db| Ok(db.disk_step(config.min_free_disk.0)?));
-        rounds.each("recover log", |db| Ok(db.recover_wal_step().map(|()| false)?));
         rounds.each("flush", |db| Ok(db.flush_step()?));
         rounds.each("checkpoint", |db| Ok(db.checkpoint_step()?));
         rounds.each("collect", |db| Ok(db.gc_step()));

@@ -1,73 +1,55 @@
 //! The durability oracle (reliability contract, section 7): what was acknowledged, what may be
 //! there, what must not, and whether a server agrees.
 //!
-//! A [`Writer`] keeps its log in the memory of the test, which is never killed. A batch is noted
+//! A [`Writer`] keeps its log in the memory of the test, which is never killed. A request is noted
 //! before it is sent and judged when the whole answer is in; without an answer its fate is unknown.
-//! Every 2xx that arrived counts, also after the kill: the server sent it while it lived, and a
-//! process that dies takes nothing back that it gave to the kernel.
+//! Every success that arrived counts, also after a kill: the server sent it while it lived, and a
+//! process that dies takes nothing back that it gave to the kernel. A power cut does, so what
+//! arrives behind [`Signals::cut`] may be there or not.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+mod ledger;
+mod operation;
+mod reading;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::http::Client;
-use crate::line_protocol;
-use crate::promql::{Query, labels};
-use crate::remote_write;
 use crate::rng::{Rng, now_ms};
+use ledger::{Change, Ledger};
+use operation::{Batch, Delete, Item, Operation, Sender};
+
+pub use ledger::{Audit, Suffix};
+pub use operation::Door;
 
 /// Series that a writer begins with.
 const SERIES: u64 = 8;
-/// Batches after which a writer rests, so that one iteration stays small.
-const MAX_BATCHES: usize = 600;
+/// Requests after which a writer rests, so that one iteration stays small.
+const MAX_REQUESTS: usize = 600;
+/// Time that the in-order rows of a writer span at most: two blocks' worth.
+pub const SPAN_MS: i64 = 4 * 3_600_000;
 /// How far ahead of now the rows lie that must be refused (the limit is ten minutes).
 const FUTURE_MS: i64 = 3_600_000;
 
-/// The way into the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
-    /// `/api/v1/write`.
-    RemoteWrite,
-    /// `/write`.
-    LineV1,
-    /// `/api/v2/write`.
-    LineV2,
-}
-
-/// One sample of a batch.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Item {
-    series: u64,
-    t_ms: i64,
-    value: f64,
-}
-
-/// A request.
-#[derive(Debug, Clone, Default)]
-struct Batch {
-    items: Vec<Item>,
-    /// A row that must be refused while the others are stored.
-    poison: Option<Item>,
-}
-
-/// What may be stored at one series and time.
-#[derive(Debug, Clone, Default)]
-struct Slot {
-    /// The value of the last acknowledged write.
-    acked: Option<f64>,
-    /// The value of a later write without an answer.
-    maybe: Option<f64>,
+/// What writers are told while they run.
+#[derive(Debug, Default)]
+pub struct Signals {
+    /// Enough was sent.
+    pub stop: AtomicBool,
+    /// The power goes: answers that come now promise nothing.
+    pub cut: AtomicBool,
 }
 
 /// What a check found; all zero is what is promised.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Verdict {
     /// Acknowledged samples that are missing or have another value.
     pub lost: usize,
-    /// Samples that nobody wrote, or that were refused.
+    /// Samples that nobody wrote, that were refused, or that were deleted.
     pub phantom: usize,
     /// Samples or series that are there twice.
     pub double: usize,
-    /// Batches of which a part is there.
+    /// Requests of which a part is there.
     pub torn: usize,
     /// Acknowledged samples that were looked at.
     pub checked: usize,
@@ -100,13 +82,19 @@ impl Verdict {
     }
 }
 
+/// A request without an answer.
+#[derive(Debug)]
+struct Unknown {
+    operation: Operation,
+    changes: Vec<Change>,
+}
+
 /// One sender and its log.
 #[derive(Debug)]
 pub struct Writer {
-    door: Door,
-    run: String,
-    id: String,
+    sender: Sender,
     rng: Rng,
+    deletes: bool,
     base_ms: i64,
     /// Next time of in-order rows, in ms behind the base.
     next_ms: i64,
@@ -114,35 +102,41 @@ pub struct Writer {
     next_value: f64,
     num_series: u64,
     late: Vec<Item>,
-    slots: BTreeMap<(u64, i64), Slot>,
-    refused: BTreeSet<(u64, i64)>,
+    ledger: Ledger,
     last: Option<Batch>,
-    unknown: Option<Batch>,
+    unknown: Option<Unknown>,
     complaints: Vec<String>,
     num_acked: usize,
+    num_refused: usize,
 }
 
 impl Writer {
-    /// A sender of the run `run` with an id that no other sender of it has.
-    pub fn new(door: Door, run: &str, id: usize, seed: u64) -> Self {
+    /// A sender of the run `run` with an id that no other sender of it has. Its in-order rows begin
+    /// at `base_ms` and end within [`SPAN_MS`].
+    pub fn new(door: Door, run: &str, id: usize, base_ms: i64, seed: u64) -> Self {
         Self {
-            door,
-            run: run.to_owned(),
-            id: id.to_string(),
+            sender: Sender { door, run: run.to_owned(), id: id.to_string() },
             rng: Rng::new(seed),
-            base_ms: now_ms() - 1_800_000,
+            deletes: true,
+            base_ms,
             next_ms: 0,
             next_late: 0,
             next_value: 0.25,
             num_series: SERIES,
             late: Vec::new(),
-            slots: BTreeMap::new(),
-            refused: BTreeSet::new(),
+            ledger: Ledger::default(),
             last: None,
             unknown: None,
             complaints: Vec::new(),
             num_acked: 0,
+            num_refused: 0,
         }
+    }
+
+    /// The same without deletes, which sync the log in every mode.
+    #[must_use]
+    pub fn without_deletes(self) -> Self {
+        Self { deletes: false, ..self }
     }
 
     /// Requests that were acknowledged.
@@ -150,19 +144,37 @@ impl Writer {
         self.num_acked
     }
 
-    /// Whether the fate of a request is unknown.
-    pub fn has_unknown(&self) -> bool {
-        self.unknown.is_some()
+    /// Requests that were answered with 503, as a full disk does.
+    pub fn num_refused(&self) -> usize {
+        self.num_refused
     }
 
-    /// Sends until `stop`, the first request without an answer, or `MAX_BATCHES`.
-    pub fn run(&mut self, client: &mut Client, stop: &AtomicBool) {
-        for _ in 0..MAX_BATCHES {
-            if stop.load(Ordering::Relaxed) || self.unknown.is_some() {
+    /// Sends until the signal, the first request without an answer, or `MAX_REQUESTS`.
+    pub fn run(&mut self, client: &mut Client, signals: &Signals) {
+        for _ in 0..MAX_REQUESTS {
+            let is_done = signals.stop.load(Ordering::SeqCst) || self.next_ms > SPAN_MS;
+            if is_done || self.unknown.is_some() {
                 return;
             }
-            let batch = self.next_batch();
-            self.send(client, batch);
+            let operation = self.next_operation();
+            self.send(client, operation, signals);
+        }
+    }
+
+    /// Sends until the signal; a 503 is answered by sending the same again, as senders do.
+    /// Each success is added to `acked`.
+    pub fn run_patiently(&mut self, client: &mut Client, signals: &Signals, acked: &AtomicUsize) {
+        while !signals.stop.load(Ordering::SeqCst) && self.complaints.is_empty() {
+            if let Some(unknown) = self.unknown.take() {
+                std::thread::sleep(Duration::from_millis(20));
+                self.send(client, unknown.operation, signals);
+            } else {
+                let operation = self.next_operation();
+                self.send(client, operation, signals);
+                acked.fetch_add(usize::from(self.unknown.is_none()), Ordering::SeqCst);
+                // A day of rows lasts a minute.
+                std::thread::sleep(Duration::from_millis(10));
+            }
         }
     }
 
@@ -173,139 +185,130 @@ impl Writer {
 
     fn in_order(&mut self) -> Batch {
         let mut batch = Batch::default();
-        let rows = self.rng.between(1, 5);
-        for _ in 0..rows {
-            self.next_ms += 1 + i64::try_from(self.rng.below(20)).expect("below 20");
+        for _ in 0..self.rng.between(1, 5) {
+            self.next_ms += 1 + i64::try_from(self.rng.below(19_000)).expect("below 19000");
             for series in 0..self.num_series.min(SERIES) {
-                let t_ms = self.base_ms + self.next_ms;
-                let value = self.value();
-                batch.items.push(Item { series, t_ms, value });
+                let item = self.newest(series);
+                batch.items.push(item);
             }
         }
         batch
     }
 
-    fn next_batch(&mut self) -> Batch {
-        match self.rng.below(20) {
-            // A series that was never seen.
-            0 | 1 => {
+    /// A row of `series` at the newest time.
+    fn newest(&mut self, series: u64) -> Item {
+        Item { series, t_ms: self.base_ms + self.next_ms, value: self.value() }
+    }
+
+    fn next_operation(&mut self) -> Operation {
+        let kind = self.rng.below(48);
+        if kind == 47 && self.deletes {
+            return Operation::Delete(self.next_delete());
+        }
+        // One in twelve is the last batch again, as after a lost answer.
+        let last = self.last.clone().filter(|_| kind < 4);
+        let mut batch = last.clone().unwrap_or_else(|| self.in_order());
+        match kind {
+            // A series that was never seen, and is not written again but by the next kind.
+            4..=7 => {
                 let series = self.num_series;
                 self.num_series += 1;
-                self.next_ms += 1;
-                let t_ms = self.base_ms + self.next_ms;
-                let mut batch = self.in_order();
-                let value = self.value();
-                batch.items.push(Item { series, t_ms, value });
-                batch
+                let item = self.newest(series);
+                batch.items.push(item);
+            }
+            // A series that was idle, deleted or forgotten comes again.
+            8..=10 if self.num_series > SERIES => {
+                let series = self.rng.between(SERIES, self.num_series);
+                let item = self.newest(series);
+                batch.items.push(item);
             }
             // Late rows, at times older than everything else of their series.
-            2 | 3 => {
-                let mut batch = self.in_order();
+            11..=15 => {
                 for _ in 0..self.rng.between(1, 9) {
                     self.next_late += 7;
                     let series = self.rng.below(SERIES);
                     let t_ms = self.base_ms - 3_600_000 - self.next_late;
                     let value = self.value();
-                    let item = Item { series, t_ms, value };
-                    batch.items.push(item);
+                    batch.items.push(Item { series, t_ms, value });
                 }
-                batch
             }
-            // The last batch again, as after a lost answer.
-            4 | 5 => match self.last.clone() {
-                Some(batch) => batch,
-                None => self.in_order(),
-            },
             // Corrections: another value at an older time wins.
-            6 if !self.late.is_empty() => {
-                let mut batch = self.in_order();
+            16..=18 if !self.late.is_empty() => {
                 let index = self.rng.below(self.late.len() as u64);
                 let mut item = self.late[usize::try_from(index).expect("an index")];
                 item.value = self.value();
                 batch.items.push(item);
-                batch
             }
             // A row that must be refused among good ones.
-            7 => {
-                let mut batch = self.in_order();
+            19..=21 => {
                 let t_ms = now_ms() + FUTURE_MS;
-                let value = self.value();
-                batch.poison = Some(Item { series: 0, t_ms, value });
-                batch
+                batch.poison = Some(Item { series: 0, t_ms, value: self.value() });
             }
-            _ => self.in_order(),
+            _ => {}
+        }
+        Operation::Write(batch)
+    }
+
+    /// One series or all, some of their time or all of it.
+    fn next_delete(&mut self) -> Delete {
+        let one = !self.rng.one_in(4);
+        let series = one.then(|| self.rng.below(self.num_series));
+        let begin = self.base_ms - 3_600_000 - self.next_late;
+        let length = self.base_ms + self.next_ms - begin + 1;
+        let mut time = || begin + self.rng.below(length.unsigned_abs()).cast_signed();
+        let (a, b) = (time(), time());
+        // All of all series would leave little to lose.
+        let (mint, maxt) = if one { (a.min(b), a.max(b)) } else { (a, a + (b - a).abs() / 8) };
+        let whole = one && self.rng.one_in(3);
+        if whole {
+            Delete { series, mint: begin, maxt: begin + length }
+        } else {
+            Delete { series, mint, maxt }
         }
     }
 
-    fn send(&mut self, client: &mut Client, batch: Batch) {
-        // INTENT: noted before the first byte leaves.
-        for item in &batch.items {
-            self.slots.entry((item.series, item.t_ms)).or_default().maybe = Some(item.value);
+    fn changes(&self, operation: &Operation) -> Vec<Change> {
+        match operation {
+            Operation::Delete(Delete { series, mint, maxt }) => {
+                self.ledger.deletion(*series, *mint, *maxt)
+            }
+            Operation::Write(batch) => {
+                batch.items.iter().map(|i| ((i.series, i.t_ms), Some(i.value))).collect()
+            }
         }
-        if let Some(item) = batch.poison {
-            self.refused.insert((item.series, item.t_ms));
+    }
+
+    fn send(&mut self, client: &mut Client, operation: Operation, signals: &Signals) {
+        let changes = self.changes(&operation);
+        self.ledger.intend(&changes);
+        if let Operation::Write(Batch { poison: Some(item), .. }) = &operation {
+            self.ledger.refuse((item.series, item.t_ms));
         }
-        let answer = self.post(client, &batch);
-        let want = match (&batch.poison, self.door) {
-            (None, _) => 204,
-            (Some(_), Door::RemoteWrite | Door::LineV1) => 400,
-            (Some(_), Door::LineV2) => 422,
-        };
+        let answer = self.sender.post(client, &operation);
+        let is_cut = signals.cut.load(Ordering::SeqCst);
+        let want = self.sender.success(&operation);
         match answer {
-            Err(_) => self.unknown = Some(batch),
-            Ok(response) if response.status == want => self.acknowledge(batch),
-            Ok(response) => {
-                self.complaints.push(format!(
-                    "writer {}: {} for {:?}, want {want}",
-                    self.id,
-                    response.brief(),
-                    batch.poison
-                ));
-                self.unknown = Some(batch);
+            Ok(response) if response.status == want && !is_cut => {
+                self.acknowledge(operation, changes);
+                return;
             }
+            Ok(response) if response.status == 503 => self.num_refused += 1,
+            Ok(response) if !is_cut => {
+                let (id, got) = (&self.sender.id, response.brief());
+                self.complaints.push(format!("writer {id}: {got} for {operation:?}, want {want}"));
+            }
+            _ => {}
         }
+        self.unknown = Some(Unknown { operation, changes });
     }
 
-    fn acknowledge(&mut self, batch: Batch) {
-        for item in &batch.items {
-            let slot = self.slots.entry((item.series, item.t_ms)).or_default();
-            *slot = Slot { acked: Some(item.value), maybe: None };
-            if item.t_ms < self.base_ms {
-                self.late.push(*item);
-            }
-        }
+    fn acknowledge(&mut self, operation: Operation, changes: Vec<Change>) {
+        self.ledger.acknowledge(changes);
         self.num_acked += 1;
-        self.last = Some(batch);
-    }
-
-    fn post(&self, client: &mut Client, batch: &Batch) -> std::io::Result<crate::http::Response> {
-        let items = batch.items.iter().chain(&batch.poison);
-        if self.door == Door::RemoteWrite {
-            let mut by_series: BTreeMap<u64, Vec<(i64, f64)>> = BTreeMap::new();
-            for item in items {
-                by_series.entry(item.series).or_default().push((item.t_ms, item.value));
-            }
-            let series = |(series, mut samples): (u64, Vec<(i64, f64)>)| {
-                samples.sort_by_key(|sample| sample.0);
-                let name = series.to_string();
-                let labels =
-                    [("__name__", "oracle"), ("run", &self.run), ("s", &name), ("w", &self.id)];
-                remote_write::series(&labels, &samples)
-            };
-            return remote_write::write(client, by_series.into_iter().map(series).collect());
+        if let Operation::Write(batch) = operation {
+            self.late.extend(batch.items.iter().filter(|item| item.t_ms < self.base_ms));
+            self.last = Some(batch);
         }
-        let mut body = String::new();
-        for item in items {
-            let name = item.series.to_string();
-            let tags = [("run", self.run.as_str()), ("s", &name), ("w", &self.id)];
-            let fields = [("v", item.value)];
-            line_protocol::line(&mut body, "oracle", &tags, &fields, item.t_ms * 1_000_000);
-        }
-        let target = match self.door {
-            Door::LineV2 => "/api/v2/write?bucket=oracle&org=o",
-            _ => "/write?db=oracle",
-        };
-        client.post(target, body.as_bytes())
     }
 
     /// Sends the request without an answer again. That must succeed, and then it is acknowledged.
@@ -313,9 +316,9 @@ impl Writer {
     /// # Errors
     /// What the server said instead.
     pub fn resend_unknown(&mut self, client: &mut Client) -> Result<(), String> {
-        let Some(batch) = self.unknown.take() else { return Ok(()) };
+        let Some(unknown) = self.unknown.take() else { return Ok(()) };
         let complaints = self.complaints.len();
-        self.send(client, batch);
+        self.send(client, unknown.operation, &Signals::default());
         match (&self.unknown, self.complaints.get(complaints)) {
             (None, _) => Ok(()),
             (Some(_), Some(text)) => Err(format!("sent again: {text}")),
@@ -323,90 +326,62 @@ impl Writer {
         }
     }
 
-    /// Reads everything back and judges it.
+    /// Reads everything back and judges it: all that was acknowledged is there.
     ///
     /// # Panics
     /// When the server does not answer.
     pub fn verify(&self, client: &mut Client) -> Verdict {
-        let mut verdict = Verdict::default();
-        for text in &self.complaints {
-            verdict.find(text.clone());
-        }
-        let stored = self.read(client, &mut verdict);
-        for ((series, t_ms), slot) in &self.slots {
-            let got = stored.get(&(*series, *t_ms)).copied();
-            verdict.checked += usize::from(slot.acked.is_some());
-            let allowed = got == slot.acked || (got.is_some() && got == slot.maybe);
-            if allowed {
-                continue;
-            }
-            if slot.acked.is_some() {
-                verdict.lost += 1;
-            } else {
-                verdict.phantom += 1;
-            }
-            verdict.find(format!("writer {} s={series} t={t_ms}: {got:?}, log {slot:?}", self.id));
-        }
-        for (key, value) in &stored {
-            if self.refused.contains(key) || !self.slots.contains_key(key) {
-                verdict.phantom += 1;
-                verdict.find(format!("writer {} {key:?}: {value} was never accepted", self.id));
-            }
-        }
-        if let Some(batch) = &self.unknown {
-            // Rows whose value was acknowledged before say nothing about this batch.
-            let says = |item: &&Item| {
-                self.slots.get(&(item.series, item.t_ms)).and_then(|s| s.acked) != Some(item.value)
-            };
-            let there = |item: &Item| stored.get(&(item.series, item.t_ms)) == Some(&item.value);
-            let num_rows = batch.items.iter().filter(says).count();
-            let num_there = batch.items.iter().filter(says).filter(|item| there(item)).count();
-            if num_there != 0 && num_there != num_rows {
-                verdict.torn += 1;
-                let text = format!("writer {}: {num_there} of {num_rows} rows of a batch", self.id);
-                verdict.find(text);
-            }
-        }
+        let mut verdict = self.verdict();
+        let stored = reading::read(&self.sender, client, &mut verdict);
+        let unknown = self.unknown.as_ref().map_or(&[][..], |unknown| &unknown.changes);
+        let who = format!("writer {} of run {}", self.sender.id, self.sender.run);
+        self.ledger.judge(&who, &stored, unknown, &mut verdict);
         verdict
     }
 
-    /// All samples of this writer by series and time, and checks of the index on the way.
-    fn read(&self, client: &mut Client, verdict: &mut Verdict) -> BTreeMap<(u64, i64), f64> {
-        let name = if self.door == Door::RemoteWrite { "oracle" } else { "oracle_v" };
-        let selector = format!("{name}{{run=\"{}\",w=\"{}\"}}", self.run, self.id);
-        let answer = Query::at(&format!("{selector}[2d]"), now_ms() + 2 * FUTURE_MS).run(client);
-        if answer.status != 200 {
-            verdict.find(format!("{selector}: {} {}", answer.status, answer.error));
-        }
-        let mut stored = BTreeMap::new();
-        let mut names = BTreeSet::new();
-        for series in answer.series() {
-            let number = series.labels.get("s").and_then(|s| s.parse().ok());
-            let number: u64 = number.unwrap_or(u64::MAX);
-            if !names.insert(number) {
-                verdict.double += 1;
-                verdict.find(format!("{selector}: series {number} twice"));
-            }
-            for &(t_ms, value) in &series.floats {
-                if stored.insert((number, t_ms), value).is_some() {
-                    verdict.double += 1;
-                    verdict.find(format!("{selector}: s={number} t={t_ms} twice"));
-                }
+    /// Reads everything back after a power cut in a mode that may lose what was acknowledged last,
+    /// judges that nothing but that is lost, and goes on from there.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    pub fn verify_prefix(&mut self, client: &mut Client) -> (Verdict, Suffix) {
+        let mut verdict = self.verdict();
+        let stored = reading::read(&self.sender, client, &mut verdict);
+        verdict.checked += stored.len();
+        let unknown = self.unknown.take();
+        match self.ledger.settle(&stored, unknown.as_ref().map(|u| u.changes.as_slice())) {
+            Ok(suffix) => (verdict, suffix),
+            Err(why) => {
+                verdict.lost += 1;
+                let (id, run) = (&self.sender.id, &self.sender.run);
+                verdict.find(format!("writer {id} of run {run}: {why}"));
+                (verdict, Suffix::default())
             }
         }
-        // The index must name the same series as the data.
-        let listed = client.post_form("/api/v1/series", &[("match[]", selector.as_str())]);
-        let listed = listed.expect("the series API answers").json();
-        let listed: BTreeSet<u64> = listed["data"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|series| labels(series)?.get("s")?.parse().ok())
-            .collect();
-        if listed != names {
-            let text = format!("{selector}: the index has {} series", listed.len());
-            verdict.find(format!("{text}, the data {}", names.len()));
-        }
-        stored
+    }
+
+    fn verdict(&self) -> Verdict {
+        Verdict { findings: self.complaints.clone(), ..Verdict::default() }
+    }
+
+    /// What is left of what this writer sent, after its data was damaged.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    pub fn audit(&self, client: &mut Client) -> Audit {
+        let mut verdict = Verdict::default();
+        let stored = reading::read(&self.sender, client, &mut verdict);
+        let mut audit = self.ledger.audit(&stored);
+        audit.warned = !verdict.is_good();
+        audit
+    }
+
+    /// Everything that the server has of this writer, for comparing before with after.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    pub fn export(&self, client: &mut Client) -> Vec<(u64, i64, u64)> {
+        let stored = reading::read(&self.sender, client, &mut Verdict::default());
+        stored.into_iter().map(|((series, t_ms), value)| (series, t_ms, value.to_bits())).collect()
     }
 }

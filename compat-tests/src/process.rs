@@ -38,6 +38,14 @@ impl Process {
         self.child.id()
     }
 
+    /// How the process ended, if it did.
+    ///
+    /// # Errors
+    /// When the system cannot say.
+    pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
     /// Kills the process and waits for it: kill -9, which no handler sees.
     pub fn kill(&mut self) {
         // Fails only for a process that has ended.

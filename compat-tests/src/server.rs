@@ -60,6 +60,9 @@ pub struct Server {
     flags: Vec<String>,
     dir: Option<TempDir>,
     root: PathBuf,
+    data: PathBuf,
+    environment: Vec<(String, String)>,
+    wrapper: Vec<String>,
 }
 
 impl Server {
@@ -68,24 +71,43 @@ impl Server {
     /// # Panics
     /// When it does not become ready.
     pub fn start(flags: &[&str]) -> Self {
+        let mut server = Self::new(flags, None);
+        server.restart();
+        server
+    }
+
+    /// A server that is not started yet, with its log in a directory of its own and its data in
+    /// `data`, else beside the log.
+    ///
+    /// # Panics
+    /// When there is no temporary directory.
+    pub fn new(flags: &[&str], data: Option<PathBuf>) -> Self {
         let dir = TempDir::with_prefix("silverback-").expect("a temporary directory");
-        let mut server = Self {
+        Self {
             process: None,
             address: free_address(),
             flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
+            data: data.unwrap_or_else(|| dir.path().join("data")),
             root: dir.path().to_owned(),
             dir: Some(dir),
-        };
-        server.spawn();
-        server.await_ready();
-        server
+            environment: Vec::new(),
+            wrapper: Vec::new(),
+        }
     }
 
     /// The command that runs the server on this directory and address.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = match self.wrapper.split_first() {
+            None => Command::new(binary()),
+            Some((program, args)) => {
+                let mut command = Command::new(program);
+                command.args(args).arg(binary());
+                command
+            }
+        };
         command.arg("--bind").arg(self.address.to_string());
         command.arg("--data-dir").arg(self.data_dir()).args(&self.flags);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -137,12 +159,58 @@ impl Server {
         self.await_ready()
     }
 
+    /// Starts the process and waits until it is ready.
+    ///
+    /// # Errors
+    /// The exit code, where it ends instead.
+    ///
+    /// # Panics
+    /// When it does neither within a minute.
+    pub fn try_start(&mut self) -> Result<(), Option<i32>> {
+        self.spawn();
+        let mut client = self.client();
+        let began = Instant::now();
+        while began.elapsed() < READY_LIMIT {
+            if client.get("/-/ready", &[]).is_ok_and(|response| response.status == 200) {
+                return Ok(());
+            }
+            if let Some(status) = self.process_mut().ended().expect("a child can be asked") {
+                self.process = None;
+                return Err(status.code());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        panic!("neither ready nor ended after {READY_LIMIT:?}\n{}", self.log());
+    }
+
+    /// Sets variables of the environment of later starts.
+    pub fn set_environment(&mut self, variables: &[(&str, &str)]) {
+        self.environment = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+    }
+
+    /// Lets later starts be done by this command, which gets the server's as its last arguments.
+    pub fn set_wrapper(&mut self, wrapper: Vec<String>) {
+        self.wrapper = wrapper;
+    }
+
     /// The process, while it runs.
     ///
     /// # Panics
     /// When it does not.
     pub fn process(&self) -> &Process {
         self.process.as_ref().expect("the server runs")
+    }
+
+    /// The process, to be ended in another way than [`Server::stop`] and [`Server::kill`] do; the
+    /// latter has to follow.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn process_mut(&mut self) -> &mut Process {
+        self.process.as_mut().expect("the server runs")
     }
 
     /// Both outputs of all processes so far.
@@ -168,7 +236,7 @@ impl Server {
 
     /// Its data directory.
     pub fn data_dir(&self) -> PathBuf {
-        self.root.join("data")
+        self.data.clone()
     }
 
     /// GET on a new connection.
@@ -179,10 +247,15 @@ impl Server {
         self.client().get(path, params).expect("the server answers")
     }
 
-    /// Keeps the directory when the server is dropped, for who looks into a failure.
+    /// Keeps the directory when the server is dropped, for who looks into a failure; data that is
+    /// elsewhere is copied there.
     pub fn keep_directory(&mut self) -> PathBuf {
         if let Some(dir) = self.dir.take() {
             let _ = dir.keep();
+        }
+        if !self.data.starts_with(&self.root) {
+            let _ =
+                Command::new("cp").arg("-r").arg(&self.data).arg(self.root.join("data")).status();
         }
         self.root.clone()
     }

@@ -14,7 +14,7 @@ use crate::tenants::Tenants;
 
 /// Pause after the first failure, so that a full disk is not hammered; each further one doubles it.
 const FIRST_REST: Duration = Duration::from_secs(5);
-/// Longest pause. Writes wait for the log of a disk that was full, so it is not long.
+/// Longest pause.
 const MAX_REST: Duration = Duration::from_mins(1);
 
 /// The databases with their tenants.

@@ -31,6 +31,7 @@ mod pages;
 mod postings;
 pub mod reader;
 pub mod rows;
+mod scratch;
 mod sealed;
 mod series;
 pub mod split;
@@ -249,8 +250,10 @@ impl Block {
         Ok(self.chunks.verify(pace)? && self.index.verify(pace)?)
     }
 
-    /// Forgets everything decoded; it is read again when needed.
+    /// Forgets everything decoded and lets go of the files' pages; it is read again when needed.
     pub fn drop_caches(&self) {
+        self.chunks.release();
+        self.index.release();
         self.columns.drop_cache();
         self.symbols.drop_cache();
         self.series.drop_cache();

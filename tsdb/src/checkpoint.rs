@@ -14,13 +14,15 @@ use crate::encoding::varint::{Reader, put_u64};
 use crate::encoding::{crc, crc_append};
 use crate::fs::{Fs, FsFile, FsRead};
 use crate::head::index::HeadIndex;
+use crate::head::open::OpenStore;
 use crate::head::series::Series;
+use crate::sabotage::{self, Sabotage};
 use crate::wal::record::Record;
 use series::FrameBuilder;
 pub use series::{FrameSeries, SeriesFrame};
 
 const MAGIC: &[u8; 4] = b"SBCK";
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const HEADER_BYTES: usize = 25;
 const FRAME_HEADER_BYTES: usize = 9;
 const MAX_FRAME: u32 = 64 << 20;
@@ -105,8 +107,14 @@ impl<'a> CheckpointWriter<'a> {
 
     /// Adds a series with what of it is not below `boundary`, its histograms excepted. For callers
     /// that hold locks: no I/O.
-    pub fn series(&mut self, series: &Series, slot: u32, index: &HeadIndex, boundary: i64) {
-        self.frame.push(series, slot, index, boundary);
+    pub fn series(
+        &mut self,
+        series: &Series,
+        store: &OpenStore,
+        (slot, index): (u32, &HeadIndex),
+        boundary: i64,
+    ) {
+        self.frame.push(series, store, (slot, index), boundary);
     }
 
     /// Writes the series so far if they fill a frame. For callers that hold no locks.
@@ -131,8 +139,8 @@ impl<'a> CheckpointWriter<'a> {
         Ok(())
     }
 
-    /// Writes a record: late samples, histograms, metadata, databases. All series that it names
-    /// have been added.
+    /// Writes a record: late samples, histograms, metadata, databases. The series that it names are
+    /// added before or afterwards.
     ///
     /// # Errors
     /// What the file system says.
@@ -164,7 +172,9 @@ impl<'a> CheckpointWriter<'a> {
         let mut end = Vec::new();
         put_u64(&mut end, self.num_series);
         self.write(kind::END, &end)?;
-        self.file.sync()?;
+        if !sabotage::is(Sabotage::RenameBeforeSync) {
+            self.file.sync()?;
+        }
         self.fs.rename(&tmp_path(self.dir, self.segment), &path(self.dir, self.segment))?;
         self.fs.sync_dir(self.dir)?;
         Ok(self.file.len())

@@ -22,6 +22,7 @@ pub mod postings;
 pub mod quarantine;
 pub mod query;
 pub mod retention;
+pub mod sabotage;
 pub mod tombstones;
 pub mod verify;
 pub mod view;

@@ -201,6 +201,11 @@ impl SealedFile {
         })
     }
 
+    /// Lets go of the pages of the file that are in memory.
+    pub(crate) fn release(&self) {
+        self.read.release();
+    }
+
     /// A little-endian number; no checksum covers it, so it may only say where checked bytes lie.
     pub(crate) fn hint(&self, offset: u64) -> Result<u64, BlockError> {
         let bytes = self.bytes(offset, 8)?;

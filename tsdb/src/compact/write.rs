@@ -10,6 +10,7 @@ use super::plan::{Plan, Window};
 use crate::block::{Block, BlockId, BlockMeta, BlockSource, BlockWriter, Deleted, directory};
 use crate::db::StepError;
 use crate::fs::Fs;
+use crate::sabotage::{self, Sabotage};
 use crate::tombstones::Masks;
 
 /// What a compaction works with.
@@ -24,6 +25,8 @@ pub(crate) struct Job<'a> {
     pub(crate) masks: &'a Masks,
     /// Ends the work early.
     pub(crate) interrupt: &'a dyn Interrupt,
+    /// Memory for what a block's writer holds until its end.
+    pub(crate) buffer_bytes: usize,
     /// Makes an id.
     pub(crate) new_id: &'a dyn Fn() -> BlockId,
 }
@@ -67,8 +70,11 @@ fn write(
         job.interrupt.check().map_err(ReadError::from)?;
         let id = (job.new_id)();
         let meta = meta(id, inputs, job.masks);
-        let mut writer = BlockWriter::create(Arc::clone(job.fs), job.dir, meta)?;
-        let losses = merge_into(inputs, job.masks, *window, &mut writer, job.interrupt)?;
+        let mut writer =
+            BlockWriter::with_buffers(Arc::clone(job.fs), job.dir, meta, job.buffer_bytes)?;
+        let lost = sabotage::is(Sabotage::TombstoneLost).then(Masks::new);
+        let masks = lost.as_ref().unwrap_or(job.masks);
+        let losses = merge_into(inputs, masks, *window, &mut writer, job.interrupt)?;
         duplicates += losses.duplicates;
         deleted += losses.deleted.iter().map(|(_, n)| n).sum::<u64>();
         writer.note_deleted(losses.deleted.iter().filter(|(_, n)| *n > 0).map(|(t, n)| Deleted {

@@ -19,9 +19,12 @@ use crate::compact::write::{self, Job};
 use crate::compact::{Candidate, Plan, Rules, plan};
 use crate::quarantine::{self, Quarantined};
 use crate::retention;
+use crate::sabotage::{self, Sabotage};
 
 /// Memory of an input while it is read: pages, columns and samples of one series.
 const INPUT_BYTES: u64 = 4 << 20;
+/// Memory of a series of the output beside the buffers: a posting, and the number of a symbol.
+const OUTPUT_SERIES_BYTES: u64 = 12;
 /// Pause after the first failure; each further one doubles it.
 const FIRST_PAUSE_MS: u64 = 10_000;
 /// Longest pause.
@@ -118,12 +121,19 @@ impl Db {
     }
 
     /// Drops blocks that end before `min_time_ms`, but for those that beat a block that stays.
-    /// Returns how many.
+    /// Returns how many. What the head has of that age goes to a block with the next flushes, and series
+    /// that have nothing newer leave it.
     ///
     /// # Errors
     /// [`StepError`].
     pub fn retention_step(&self, min_time_ms: i64) -> Result<usize, StepError> {
+        self.retained_from_ms.store(min_time_ms, Ordering::Relaxed);
         self.drop_blocks(&self.counters.time_retentions, |blocks| {
+            if sabotage::is(Sabotage::RetentionBySampleTime) {
+                let now = i64::try_from(self.options.clock.now_ms()).unwrap_or(i64::MAX);
+                let newest = blocks.iter().map(|b| b.maxt).max().unwrap_or(now);
+                return retention::by_time(blocks, min_time_ms.saturating_add(newest - now));
+            }
             retention::by_time(blocks, min_time_ms)
         })
     }
@@ -194,7 +204,12 @@ impl Db {
         let inputs_bytes =
             blocks.iter().filter(|b| inputs.contains(&b.id)).map(|b| b.bytes).sum::<u64>();
         self.check_space(inputs_bytes)?;
-        let charge = options.memory.charge(Account::Compaction, inputs.len() as u64 * INPUT_BYTES);
+        let view = self.views.load();
+        let metas = view.blocks.iter().map(|b| b.meta()).filter(|m| inputs.contains(&m.id));
+        let series = metas.map(|m| m.num_series).sum::<u64>();
+        drop(view);
+        let bytes = inputs.len() as u64 * INPUT_BYTES + series * OUTPUT_SERIES_BYTES;
+        let charge = options.memory.charge(Account::Compaction, bytes);
         let charge = charge.map_err(ReadError::from)?;
         let written = self.write_blocks(plan);
         drop(charge);
@@ -216,6 +231,7 @@ impl Db {
             inputs: plan.inputs(),
             masks: &masks,
             interrupt: &Stop(self),
+            buffer_bytes: self.buffer_bytes(),
             new_id: &|| self.new_block_id(),
         };
         write::run(&job, plan)
@@ -241,6 +257,11 @@ impl Db {
         let mut maintenance = self.maintenance();
         let view = self.views.load();
         let is_live = |id: &BlockId| view.blocks.iter().any(|b| b.id() == *id);
+        if sabotage::is(Sabotage::ParentDeletedFirst) {
+            for id in inputs {
+                directory::delete(&*self.fs, &self.dir, *id)?;
+            }
+        }
         let published = if self.may_compact() && inputs.iter().all(is_live) {
             self.replace_blocks(&mut maintenance, outputs, inputs, None).map(|()| true)
         } else {

@@ -20,6 +20,7 @@ use ::std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::{DirEntry, Fs, FsFile, FsRead, LockGuard, Space, range};
+use crate::sabotage::{self, Sabotage};
 pub use crash::CrashPolicy;
 use disk::{Disk, Ino, Node};
 pub use fault::{Fault, FaultError, Op};
@@ -165,7 +166,7 @@ impl Fs for SimFs {
         self.0.lock().change(Op::SyncDir, path, |disk| {
             let ino = disk.find(path)?;
             disk.dir(ino)?;
-            if !disk.ignore_dir_sync {
+            if !disk.ignore_dir_sync && !sabotage::is(Sabotage::NoDirectorySync) {
                 disk.sync_names(ino);
             }
             Ok(())

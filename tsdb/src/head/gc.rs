@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hashbrown::HashSet;
+use roaring::RoaringBitmap;
 
 use super::late::LateBuffer;
 use super::{Head, signed};
-use crate::head::series::Series;
 use crate::head::stripes::{STRIPES, Stripe};
 use crate::wal::record::SeriesRef;
 
@@ -25,16 +25,15 @@ struct Collection<'h> {
     boundary: i64,
     idle_before: i64,
     late: Vec<Arc<LateBuffer>>,
-    /// The series that were dropped, and their slots.
-    gone: HashSet<SeriesRef>,
-    slots: Vec<u32>,
+    /// The slots of the series that were dropped. Nobody takes one again before it is freed.
+    gone: RoaringBitmap,
 }
 
 impl Head {
     /// Frees what is below `boundary` (it is in a block that every reader sees) and the series that
     /// have nothing left and were idle since `idle_before`. Returns the slots of the dropped series,
     /// for [`Head::free_slots`] once no query can name them any more.
-    pub fn collect_garbage(&self, boundary: i64, idle_before: i64) -> Vec<u32> {
+    pub fn collect_garbage(&self, boundary: i64, idle_before: i64) -> RoaringBitmap {
         // From here on it takes in every row that is applied, and below what every series keeps.
         self.next_mint.store(i64::MAX, Ordering::Relaxed);
         let mut collection = Collection {
@@ -42,18 +41,18 @@ impl Head {
             boundary,
             idle_before,
             late: self.late_buffers(),
-            gone: HashSet::new(),
-            slots: Vec::new(),
+            gone: RoaringBitmap::new(),
         };
         for number in 0..STRIPES {
             let mut page = 0;
             while collection.pages(number, page) {
                 page += PAGES;
             }
+            collection.settle(number);
         }
-        let Collection { gone, slots, .. } = collection;
+        let Collection { gone, .. } = collection;
         if !gone.is_empty() {
-            self.aliases.retain(|known| !gone.contains(&known.series));
+            self.aliases.retain(|known| !gone.contains(known.slot));
         }
         {
             // Rows are applied under a stripe lock: none comes between load and store.
@@ -61,15 +60,16 @@ impl Head {
             self.mint.store(self.next_mint.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         self.account();
-        slots
+        gone
     }
 
     /// Frees slots that [`Head::collect_garbage`] returned.
-    pub fn free_slots(&self, slots: &[u32]) {
-        for slots in slots.chunks(SLOTS) {
+    pub fn free_slots(&self, slots: &RoaringBitmap) {
+        let mut slots = slots.iter().peekable();
+        while slots.peek().is_some() {
             let mut index = self.index.write();
-            for slot in slots {
-                index.free(*slot);
+            for slot in slots.by_ref().take(SLOTS) {
+                index.free(slot);
             }
         }
         let mut index = self.index.write();
@@ -96,6 +96,13 @@ impl Collection<'_> {
         true
     }
 
+    /// Gives back what the stripe's open chunks do not need any more.
+    fn settle(&mut self, number: usize) {
+        let mut stripe = self.head.stripes.lock(number);
+        stripe.settle();
+        self.head.note_shared(&mut stripe);
+    }
+
     fn page(
         &mut self,
         stripe: &mut Stripe,
@@ -105,9 +112,10 @@ impl Collection<'_> {
     ) {
         let (mut freed, mut mint) = (0_i64, i64::MAX);
         let mut idle = Vec::new();
-        for (slot, series) in stripe.page_mut(number, page).into_iter().flatten() {
+        let Some((live, store)) = stripe.page_mut(number, page) else { return };
+        for (slot, series) in live {
             let before = series.heap_bytes();
-            series.drop_below(self.boundary, self.head.options.seed);
+            series.drop_below(self.boundary, store);
             freed += signed(before) - signed(series.heap_bytes());
             // Asked series by series: a late row may have come a moment ago.
             if series.has_late && !has_late_rows(series.id, &self.late) {
@@ -121,6 +129,7 @@ impl Collection<'_> {
             mint = mint.min(series.first_t());
         }
         self.head.next_mint.fetch_min(mint, Ordering::Relaxed);
+        self.head.note_shared(stripe);
         self.head.chunk_bytes.fetch_sub(freed.cast_unsigned(), Ordering::Relaxed);
         if !idle.is_empty() {
             let waiting = waiting.get_or_insert_with(|| stripe.waiting());
@@ -132,13 +141,12 @@ impl Collection<'_> {
         // The stripe stays locked: a slot must not be taken again before its series left.
         let mut index = self.head.index.write();
         for slot in &idle {
-            if let Some(series) = stripe.get_mut(*slot) {
-                *series = Series::free(self.head.options.seed);
+            if let Some((series, store)) = stripe.part(*slot) {
+                series.clear(store);
             }
-            self.gone.insert(index.series(*slot));
+            self.gone.insert(*slot);
             index.unlink(*slot);
         }
-        self.slots.append(&mut idle);
         drop(index);
         stripe.drop_empty_page(page);
     }

@@ -6,15 +6,33 @@ use super::replay::Replay;
 use super::{Head, signed};
 use crate::checkpoint::SeriesFrame;
 use crate::head::index::HeadIndex;
+use crate::head::open::OpenStore;
 use crate::head::series::{Logged, Series};
 use crate::head::stripes::{RUN, stripe_of};
 use crate::wal::record::{HistogramRow, Record};
+
+impl Series {
+    /// Its histograms that are not below `boundary`, as rows of a record.
+    pub fn histograms_from(&self, boundary: i64) -> impl Iterator<Item = HistogramRow> + '_ {
+        let from = self.histograms.partition_point(|(t, _)| *t < boundary);
+        self.histograms[from..].iter().map(|(t_ms, value)| HistogramRow {
+            series: self.id,
+            t_ms: *t_ms,
+            late: false,
+            value: value.clone(),
+        })
+    }
+}
 
 impl Head {
     /// Calls `take` with the live series of the `run`-th run of neighbouring slots, under their
     /// stripe's lock and the index's; returns whether there is such a run. Series that are made
     /// meanwhile may be missed, none is freed: maintenance does that, and this is maintenance.
-    pub fn export_run(&self, run: u32, take: &mut dyn FnMut(&Series, u32, &HeadIndex)) -> bool {
+    pub fn export_run(
+        &self,
+        run: u32,
+        take: &mut dyn FnMut(&Series, &OpenStore, u32, &HeadIndex),
+    ) -> bool {
         let first = run * RUN;
         let stripe = self.stripes.lock(stripe_of(first));
         let index = self.index.read();
@@ -23,31 +41,12 @@ impl Head {
         }
         for slot in first..first + RUN {
             if let Some(series) = stripe.get(slot).filter(|s| s.id.0 != 0) {
-                take(series, slot, &index);
+                take(series, stripe.store(), slot, &index);
             }
         }
         drop(index);
         stripe.unlock_fair();
         true
-    }
-
-    /// The histograms of the `run`-th run that are not below `boundary`, as records of at most
-    /// `limit` rows.
-    pub fn export_histograms(&self, run: u32, boundary: i64, limit: usize) -> Vec<Record> {
-        let first = run * RUN;
-        let stripe = self.stripes.lock(stripe_of(first));
-        let mut rows = Vec::new();
-        for series in (first..first + RUN).filter_map(|slot| stripe.get(slot)) {
-            let from = series.histograms.partition_point(|(t, _)| *t < boundary);
-            rows.extend(series.histograms[from..].iter().map(|(t_ms, value)| HistogramRow {
-                series: series.id,
-                t_ms: *t_ms,
-                late: false,
-                value: value.clone(),
-            }));
-        }
-        let records = rows.chunks(limit);
-        records.map(|rows| Record { histograms: rows.to_vec(), ..Record::default() }).collect()
     }
 
     /// Takes over the series of a checkpoint's frame. Frames may come from several threads.
@@ -75,7 +74,8 @@ impl Head {
                     &mut locked.insert((number, self.stripes.lock(number))).1
                 }
             };
-            let series = stripe.make(slot, self.options.seed);
+            stripe.make(slot);
+            let (series, store) = stripe.part(slot).expect("its place was made");
             if is_new {
                 (series.id, series.defined) = (state.id, true);
             }
@@ -86,12 +86,15 @@ impl Head {
             }
             let before = series.heap_bytes();
             series.sealed = frame.sealed(state);
-            if let Some(open) = frame.open(state) {
-                series.open = open;
+            if let Some(open) = frame.open(state, store)
+                && let Some(replaced) = series.open.replace(open)
+            {
+                replaced.clear(store);
             }
             bytes += signed(series.heap_bytes()) - signed(before);
             rows += series.num_samples();
             (mint, maxt) = (mint.min(series.first_t()), maxt.max(series.applied_t()));
+            self.note_shared(stripe);
         }
         drop(locked);
         self.note_applied(bytes, mint, maxt, rows);

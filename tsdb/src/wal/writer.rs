@@ -12,6 +12,7 @@ use super::segment::{FRAME_BYTES, FrameHeader, HEADER_BYTES, SegmentHeader, Segm
 use super::{Position, WalMode};
 use crate::encoding::crc;
 use crate::fs::{Fs, FsFile};
+use crate::sabotage::{self, Sabotage};
 
 /// Bytes of one append at most, a bigger record excepted.
 const APPEND_BYTES: usize = 4 << 20;
@@ -191,7 +192,9 @@ impl Writer {
             }
         });
         if result.is_err() {
-            self.abandon();
+            if !sabotage::is(Sabotage::FragmentKept) {
+                self.abandon();
+            }
         } else if self.relogging && self.written == 0 {
             self.relogging = false;
             if let Some(open) = &mut self.current {
@@ -245,7 +248,9 @@ impl Writer {
         let good_len = open.file.len();
         if let Err(error) = open.file.append(&self.buffer) {
             // Frees the space and leaves no fragment; if it fails, the reader skips the fragment.
-            let _ = open.file.truncate(good_len);
+            if !sabotage::is(Sabotage::FragmentKept) {
+                let _ = open.file.truncate(good_len);
+            }
             return Err(error);
         }
         self.bytes_written += self.buffer.len() as u64;
@@ -270,7 +275,9 @@ impl Writer {
         if self.written == 0 && open.named {
             return Ok(());
         }
-        open.file.sync()?;
+        if !sabotage::is(Sabotage::NoWalSync) {
+            open.file.sync()?;
+        }
         if !open.named {
             self.fs.sync_dir(&self.dir)?;
             open.named = true;

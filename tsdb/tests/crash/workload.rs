@@ -1,9 +1,5 @@
-//! The power is cut at operations of a random workload of appends, flushes, compactions,
-//! checkpoints and clean stops on a simulated disk: what was acknowledged is there afterwards, and nothing else but
-//! whole batches whose outcome was not known.
-
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stdout, reason = "the counts are the test's result")]
+//! A random workload of appends, deletes, flushes, compactions, checkpoints and clean stops on a
+//! simulated disk, what its client knows, and what is wrong with what a restart finds.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,8 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::{Interrupt, Labels, Matcher, NeverInterrupted, Queryable, Selection, SeriesBuf};
 use tsdb::append::{AppendBatch, AppendPolicy, DuplicatePolicy};
+use tsdb::db::OpenReport;
 use tsdb::fs::Fs;
-use tsdb::fs::sim::{CrashPolicy, SimFs};
+use tsdb::fs::sim::{CrashPolicy, Fault, FaultError, Op, SimFs};
+use tsdb::options::Clock;
 use tsdb::tombstones::Deletion;
 use tsdb::{Db, DbOptions};
 
@@ -37,6 +35,15 @@ fn labels(series: u8) -> Labels {
 }
 
 fn open(fs: &SimFs) -> Result<Db, String> {
+    let (db, report) = open_with(fs, DbOptions::default())?;
+    if report.orphaned_rows > 0 || !report.damaged_blocks.is_empty() {
+        return Err(format!("{report:?}"));
+    }
+    Ok(db)
+}
+
+/// Small limits, so that every step has something to do.
+fn open_with(fs: &SimFs, options: DbOptions) -> Result<(Db, OpenReport), String> {
     // Every process has a seed of its own; block names depend on it.
     static PROCESSES: AtomicU64 = AtomicU64::new(1);
     let fs: Arc<dyn Fs> = Arc::new(fs.clone());
@@ -49,26 +56,21 @@ fn open(fs: &SimFs) -> Result<Db, String> {
         max_compacted_range_ms: 72_000_000,
         min_free_bytes: 0,
         seed,
-        ..DbOptions::default()
+        ..options
     };
-    let (db, report) =
-        Db::open(fs, Path::new(DIR), options, &mut |_| {}).map_err(|e| e.to_string())?;
-    if report.orphaned_rows > 0 || !report.damaged_blocks.is_empty() {
-        return Err(format!("{report:?}"));
-    }
-    Ok(db)
+    Db::open(fs, Path::new(DIR), options, &mut |_| {}).map_err(|e| e.to_string())
 }
 
 /// What the client knows: what was acknowledged, and the batch whose outcome it never learned.
 #[derive(Debug, Clone, Default)]
-struct Client {
+pub(crate) struct Client {
     acked: Samples,
     /// What there is if that batch or delete made it.
     unknown: Option<Samples>,
     value: u64,
     clock: i64,
-    compactions: u64,
-    deletes: u64,
+    pub(crate) compactions: u64,
+    pub(crate) deletes: u64,
 }
 
 impl Client {
@@ -184,7 +186,7 @@ fn judge(client: &Client, found: &Samples) -> Result<(), String> {
 }
 
 /// Runs the workload of `seed` on `fs`; the client's knowledge when it ended or the disk died.
-fn run(fs: &SimFs, seed: u64, steps: u32) -> Client {
+pub(crate) fn run(fs: &SimFs, seed: u64, steps: u32) -> Client {
     let (mut client, mut rng) = (Client::default(), Rng(seed));
     let Ok(mut db) = open(fs) else { return client };
     for step in 0..steps {
@@ -206,7 +208,12 @@ fn run(fs: &SimFs, seed: u64, steps: u32) -> Client {
 }
 
 /// Cuts the power at one operation and judges what a restart finds; then the database must go on.
-fn cut(seed: u64, at: u64, policy: CrashPolicy, sabotage: impl Fn(&SimFs)) -> Result<(), String> {
+pub(crate) fn cut(
+    seed: u64,
+    at: u64,
+    policy: CrashPolicy,
+    sabotage: impl Fn(&SimFs),
+) -> Result<(), String> {
     let fs = SimFs::new(seed);
     sabotage(&fs);
     fs.crash_at(at);
@@ -225,46 +232,48 @@ fn cut(seed: u64, at: u64, policy: CrashPolicy, sabotage: impl Fn(&SimFs)) -> Re
     judge(&next, &read(&open(&after)?)?)
 }
 
-fn operations(seed: u64) -> u64 {
+/// One operation on the log fails and the process goes on, to be killed at the end: nothing is lost, and the
+/// log has no fragment of what failed.
+pub(crate) fn fail(seed: u64, op: Op, nth: u64) -> Result<(), String> {
     let fs = SimFs::new(seed);
-    let client = run(&fs, seed, 60);
-    println!("seed {seed}: {} compactions, {} deletes", client.compactions, client.deletes);
-    assert!(client.compactions > 0 && client.deletes > 0 && !fs.is_dead());
-    fs.ops()
-}
-
-#[test]
-fn acknowledged_samples_survive_a_power_cut_at_any_operation() {
-    let seeds: u64 = std::env::var("CRASH_SEEDS").map_or(3, |v| v.parse().unwrap());
-    let mut states = 0;
-    for seed in 1..=seeds {
-        let ops = operations(seed);
-        // Every operation over the seeds, a few policies each.
-        for at in (1 + seed % 3..=ops).step_by(3) {
-            for (n, policy) in (0..).zip(CrashPolicy::ALL) {
-                if (at + n) % 3 == 0 {
-                    if let Err(what) = cut(seed, at, policy, |_| {}) {
-                        panic!("seed {seed}, operation {at} of {ops}, {policy:?}: {what}");
-                    }
-                    states += 1;
-                }
-            }
+    fs.fail(Fault { path: "wal/".to_owned(), ..Fault::once(op, nth, FaultError::Io) });
+    let client = run(&fs, seed, 24);
+    for policy in [CrashPolicy::KeepAll, CrashPolicy::DropUnsynced] {
+        let (db, report) = open_with(&fs.crash(policy, seed), DbOptions::default())?;
+        if report.damaged_regions > 0 {
+            return Err(format!("{policy:?}: {report:?}"));
         }
+        judge(&client, &read(&db)?).map_err(|why| format!("{policy:?}: {why}"))?;
     }
-    println!("{states} crash states");
-    assert!(states > 100);
+    Ok(())
 }
 
-#[test]
-fn a_build_that_does_not_sync_is_caught() {
-    let sabotages: [fn(&SimFs); 2] =
-        [|fs| fs.set_ignore_sync(true), |fs| fs.set_ignore_dir_sync(true)];
-    for (n, sabotage) in sabotages.into_iter().enumerate() {
-        let ops = operations(1);
-        let caught = (1..=ops)
-            .flat_map(|at| CrashPolicy::ALL.map(|policy| (at, policy)))
-            .position(|(at, policy)| cut(1, at, policy, sabotage).is_err());
-        let states = caught.unwrap_or_else(|| panic!("sabotage {n} was not noticed"));
-        println!("sabotage {n} caught after {states} states");
+/// A wall clock that stands still.
+#[derive(Debug)]
+struct Noon;
+
+const NOON_MS: i64 = 1_800_000_000_000;
+
+impl Clock for Noon {
+    fn now_ms(&self) -> u64 {
+        NOON_MS.unsigned_abs()
     }
+}
+
+/// Retention drops what is older than asked for by the wall clock, and nothing else: not because a
+/// sample comes from the future.
+pub(crate) fn retention() -> Result<(), String> {
+    const HOUR: i64 = 3_600_000;
+    let fs = SimFs::new(1);
+    let (db, _) = open_with(&fs, DbOptions { clock: Arc::new(Noon), ..DbOptions::default() })?;
+    let mut client = Client { clock: NOON_MS - 100 * HOUR, ..Client::default() };
+    let mut rng = Rng(1);
+    for hours in [0, 20, 40, 60, 80, 100 + 50] {
+        client.clock = NOON_MS + (hours - 100) * HOUR;
+        client.append(&db, true, &mut rng)?;
+        db.flush_all().map_err(|e| e.to_string())?;
+    }
+    db.retention_step(NOON_MS - 50 * HOUR).map_err(|e| e.to_string())?;
+    client.acked.retain(|(_, t), _| *t >= NOON_MS - 50 * HOUR);
+    judge(&client, &read(&db)?)
 }

@@ -1,8 +1,4 @@
-//! Every byte of a small data directory is damaged in turn: the check finds it, a start with it
-//! shows nothing that was not written, and a repaired directory opens.
-
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stdout, reason = "the counts are the test's result")]
+//! Damage to every byte of a small data directory, and what is wrong with what becomes of it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,21 +11,21 @@ use tsdb::db::OpenReport;
 use tsdb::fs::Fs;
 use tsdb::fs::sim::{CrashPolicy, SimFs};
 use tsdb::tombstones::Deletion;
-use tsdb::verify::{Kind, Report, repair::repair, verify};
+use tsdb::verify::{Report, verify};
 use tsdb::{Db, DbOptions};
 
-const DIR: &str = "/db";
+pub(crate) const DIR: &str = "/db";
 
-type Samples = BTreeMap<(String, i64), u64>;
+pub(crate) type Samples = BTreeMap<(String, i64), u64>;
 
-fn try_open(fs: &SimFs) -> Result<(Db, OpenReport), String> {
+pub(crate) fn try_open(fs: &SimFs) -> Result<(Db, OpenReport), String> {
     static PROCESSES: AtomicU64 = AtomicU64::new(1);
     let seed = PROCESSES.fetch_add(1, Ordering::Relaxed);
     let options = DbOptions { seed, min_free_bytes: 0, ..DbOptions::default() };
     Db::open(Arc::new(fs.clone()), Path::new(DIR), options, &mut |_| {}).map_err(|e| e.to_string())
 }
 
-fn append(db: &Db, rows: &[(&str, i64, f64)]) {
+pub(crate) fn append(db: &Db, rows: &[(&str, i64, f64)]) {
     let mut batch = AppendBatch::default();
     for (name, t, v) in rows {
         let series = batch.push_series(db.alias_hasher().hash(0, name.as_bytes()));
@@ -46,7 +42,7 @@ fn append(db: &Db, rows: &[(&str, i64, f64)]) {
     db.append(&batch, &policy, &mut { labels }).unwrap();
 }
 
-fn read(db: &Db) -> Result<Samples, String> {
+pub(crate) fn read(db: &Db) -> Result<Samples, String> {
     let set = db.select(&Selection::new(vec![], i64::MIN, i64::MAX)).map_err(|e| e.to_string())?;
     let (mut out, mut buf) = (Samples::new(), SeriesBuf::new());
     for i in 0..set.len() {
@@ -60,7 +56,7 @@ fn read(db: &Db) -> Result<Samples, String> {
 
 /// Blocks in order and late, a tombstone, a checkpoint and a log behind it; with `clean`, as a clean
 /// stop leaves it. And every value that was ever acknowledged, and what is there.
-fn populated(clean: bool) -> (SimFs, BTreeMap<(String, i64), Vec<u64>>, Samples) {
+pub(crate) fn populated(clean: bool) -> (SimFs, BTreeMap<(String, i64), Vec<u64>>, Samples) {
     let fs = SimFs::new(1);
     fs.create_dir(Path::new(DIR)).unwrap();
     let db = try_open(&fs).unwrap().0;
@@ -101,7 +97,7 @@ fn files(fs: &SimFs, dir: &Path, out: &mut Vec<(PathBuf, u64)>) {
     }
 }
 
-fn check(fs: &SimFs) -> Report {
+pub(crate) fn check(fs: &SimFs) -> Report {
     verify(fs, Path::new(DIR), &mut |_| {}).unwrap()
 }
 
@@ -126,99 +122,66 @@ fn start(
     Ok(())
 }
 
-fn every_damage(clean: bool) {
+/// How much was damaged.
+#[derive(Debug, Default)]
+pub(crate) struct Damaged {
+    pub(crate) files: usize,
+    pub(crate) flips: u64,
+    pub(crate) cuts: u64,
+    /// Cuts that leave a directory that could have been written like this.
+    pub(crate) unnoticed: Vec<(PathBuf, u64)>,
+}
+
+/// Flips every bit, or one of each byte, and cuts every file everywhere, one at a time. With
+/// `clean`, of a directory as a clean stop leaves it, else as a crash does. `tell` is called with the
+/// number of each damage.
+///
+/// # Errors
+/// The first damage that is not found, or that makes a wrong answer.
+pub(crate) fn damage_all(
+    clean: bool,
+    every_bit: bool,
+    tell: &mut dyn FnMut(u64),
+) -> Result<Damaged, String> {
+    let mut done = Damaged::default();
     let (fs, ever, there) = populated(clean);
     let sound = check(&fs);
-    assert_eq!(sound.findings, [], "nothing is found where nothing is damaged");
+    if !sound.findings.is_empty() {
+        return Err(format!("found where nothing is damaged: {:?}", sound.findings));
+    }
     let mut all = Vec::new();
     files(&fs, Path::new(DIR), &mut all);
-    let (mut flips, mut cuts, mut unnoticed) = (0, 0, Vec::new());
+    done.files = all.len();
     for (path, len) in &all {
+        let name = path.display();
         for at in 0..*len {
             let place = usize::try_from(at).unwrap();
-            let flipped = fs.crash(CrashPolicy::KeepAll, 1);
-            flipped.edit(path, |bytes| bytes[place] ^= 1 << (at % 8)).unwrap();
-            assert!(check(&flipped).is_damaged(), "{}: flip at {at}", path.display());
-            if let Err(why) = start(&flipped, &ever, &there) {
-                panic!("{}: flip at {at}: {why}", path.display());
+            for bit in if every_bit { 0..8 } else { at % 8..at % 8 + 1 } {
+                let flipped = fs.crash(CrashPolicy::KeepAll, 1);
+                flipped.edit(path, |bytes| bytes[place] ^= 1 << bit).unwrap();
+                done.flips += 1;
+                tell(done.flips + done.cuts);
+                if !check(&flipped).is_damaged() {
+                    return Err(format!("{name}: a flip of bit {bit} at {at} is not found"));
+                }
+                start(&flipped, &ever, &there)
+                    .map_err(|why| format!("{name}: flip of bit {bit} at {at}: {why}"))?;
             }
-            flips += 1;
             let cut = fs.crash(CrashPolicy::KeepAll, 1);
             cut.edit(path, |bytes| bytes.truncate(place)).unwrap();
+            done.cuts += 1;
+            tell(done.flips + done.cuts);
             if !check(&cut).is_damaged() {
                 // A record less of the manifest may not matter: the log has its tombstone.
                 let is_log = path.extension() == Some("wal".as_ref());
                 let found = try_open(&cut).map(|(db, _)| read(&db).unwrap());
-                assert!(is_log || found.as_ref() == Ok(&there), "{} at {at}", path.display());
-                unnoticed.push((path.clone(), at));
+                if !is_log && found.as_ref() != Ok(&there) {
+                    return Err(format!("{name}: a cut at {at} is not found"));
+                }
+                done.unnoticed.push((path.clone(), at));
             }
-            if let Err(why) = start(&cut, &ever, &there) {
-                panic!("{}: cut to {at}: {why}", path.display());
-            }
-            cuts += 1;
+            start(&cut, &ever, &there).map_err(|why| format!("{name}: cut to {at}: {why}"))?;
         }
     }
-    println!("{} files: {flips} flips, {cuts} cuts, unnoticed cuts: {unnoticed:?}", all.len());
-    // A log that ends earlier, with a whole record, is a log: nothing says what came behind it.
-    assert!(unnoticed.len() <= if clean { 0 } else { 3 }, "{unnoticed:?}");
-}
-
-#[test]
-fn every_flip_and_cut_of_a_directory_after_a_crash_is_found() {
-    every_damage(false);
-}
-
-#[test]
-fn every_flip_and_cut_of_a_directory_after_a_clean_stop_is_found() {
-    every_damage(true);
-}
-
-#[test]
-fn a_repair_moves_damage_aside_and_rebuilds_the_manifest() {
-    let (fs, _, there) = populated(false);
-    let shared: Arc<dyn Fs> = Arc::new(fs.clone());
-    let manifest = Path::new(DIR).join("MANIFEST");
-    fs.edit(&manifest, Vec::clear).unwrap();
-    assert!(try_open(&fs).is_err(), "a start refuses to guess");
-    let (report, done) = repair(&shared, Path::new(DIR)).unwrap();
-    assert!(report.is_damaged() && done.len() == 2, "{done:?}");
-    assert!(fs.exists(&Path::new(DIR).join("quarantine/MANIFEST.damaged")).unwrap());
-    let db = try_open(&fs).unwrap().0;
-    let mut found = read(&db).unwrap();
-    // The delete was in the log, too.
-    assert_eq!(found.len(), there.len());
-    found.retain(|key, bits| there.get(key) != Some(bits));
-    assert_eq!(found, Samples::new());
-    append(&db, &[("a", 800_000, 1.0), ("new", 800_000, 1.0)]);
-    db.close().unwrap();
-    drop(db);
-    assert!(!check(&fs).is_damaged());
-
-    let block =
-        fs.read_dir(Path::new(DIR)).unwrap().into_iter().find(|e| e.name.len() == 26).unwrap();
-    let dir = Path::new(DIR).join(&block.name);
-    fs.edit(&dir.join("chunks"), |bytes| bytes[20] ^= 4).unwrap();
-    assert!(check(&fs).is_damaged());
-    repair(&shared, Path::new(DIR)).unwrap();
-    assert!(fs.exists(&Path::new(DIR).join("quarantine").join(&block.name).join("meta")).unwrap());
-    assert_eq!(check(&fs).findings, []);
-    assert!(read(&try_open(&fs).unwrap().0).unwrap().len() < there.len() + 2);
-}
-
-#[test]
-fn what_an_interrupted_step_leaves_is_no_damage() {
-    let (fs, _, _) = populated(true);
-    let dir = Path::new(DIR);
-    fs.create_dir(&dir.join("01ARZ3NDEKTSV4RRFFQ69G5FAV.tmp")).unwrap();
-    fs.create_dir(&dir.join("snapshots")).unwrap();
-    let found = check(&fs).findings;
-    assert_eq!(found.iter().map(|f| f.kind).collect::<Vec<_>>(), [Kind::Leftover]);
-}
-
-#[test]
-fn a_directory_that_is_open_is_not_repaired() {
-    let (fs, ..) = populated(true);
-    let _db = try_open(&fs).unwrap();
-    let shared: Arc<dyn Fs> = Arc::new(fs);
-    assert!(repair(&shared, Path::new(DIR)).is_err());
+    Ok(done)
 }

@@ -1,0 +1,117 @@
+//! Other ends than kill -9 under mixed load: SIGTERM with SIGKILL behind it (reliability contract
+//! F7), a process that is frozen (F8), a second one on its directory (F17), too little memory (F6).
+//!
+//! `COMPAT_ENDS` sets the number of iterations of each (4).
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use compat_tests::memory_group::MemoryGroup;
+use compat_tests::report::{say, skipped};
+use compat_tests::server::{Server, binary};
+use compat_tests::torture::{BUSY, Promise, Torture};
+use rustix::process::Signal;
+
+fn iterations() -> u64 {
+    std::env::var("COMPAT_ENDS").map_or(4, |n| n.parse().expect("a number"))
+}
+
+fn torture(name: &str) -> Torture {
+    Torture::new(name, Server::start(&BUSY), Promise::All)
+}
+
+fn finish(mut torture: Torture) {
+    torture.conclude();
+    torture.finish();
+}
+
+#[test]
+fn a_stop_under_load_ends_in_time_and_loses_nothing() {
+    let mut torture = torture("SIGTERM under load, SIGKILL 5 s later");
+    let (mut slowest, mut killed) = (Duration::ZERO, 0);
+    for _ in 0..iterations() {
+        let load = Duration::from_millis(torture.rng.between(50, 600));
+        torture.load(load, |server, _| {
+            let began = Instant::now();
+            match server.process_mut().terminate(Duration::from_secs(5)) {
+                Ok(status) => assert!(status.success(), "{status}"),
+                Err(_) => killed += 1,
+            }
+            slowest = slowest.max(began.elapsed());
+            server.kill();
+        });
+        torture.recover(|server, _| server.kill());
+    }
+    say(&format!("SIGTERM under load: ended after {slowest:.0?} at the latest, {killed} killed"));
+    finish(torture);
+}
+
+#[test]
+fn a_frozen_server_goes_on_and_loses_nothing() {
+    let mut torture = torture("SIGSTOP for a second");
+    for _ in 0..iterations().min(3) {
+        torture.load(Duration::from_millis(100), |server, _| {
+            server.process().signal(Signal::STOP).expect("it runs");
+            std::thread::sleep(Duration::from_secs(1));
+            server.process().signal(Signal::CONT).expect("it runs");
+            std::thread::sleep(Duration::from_millis(200));
+            server.kill();
+        });
+        torture.recover(|server, _| server.kill());
+    }
+    finish(torture);
+}
+
+#[test]
+fn a_second_server_on_the_directory_ends_at_once_and_harms_nothing() {
+    let mut torture = torture("a second server");
+    for _ in 0..iterations().min(3) {
+        torture.load(Duration::from_millis(100), |server, _| {
+            let mut second = Command::new(binary());
+            second.args(["--bind", "127.0.0.1:0", "--data-dir"]).arg(server.data_dir());
+            let output = second.output().expect("it runs");
+            let text = String::from_utf8_lossy(&output.stderr);
+            let lines: Vec<_> = text.lines().filter(|l| l.starts_with("silverback: ")).collect();
+            assert_eq!((output.status.code(), lines.len()), (Some(1), 1), "{text}");
+            std::thread::sleep(Duration::from_millis(100));
+            server.kill();
+        });
+        torture.recover(|server, _| server.kill());
+    }
+    finish(torture);
+}
+
+#[test]
+fn with_too_little_memory_it_starts_again_and_loses_nothing() {
+    const NAME: &str = "60 % of the memory";
+    let mut torture = torture(NAME);
+    let mut steady = 0;
+    torture.load(Duration::from_secs(1), |server, _| {
+        steady = server.process().resident_bytes();
+        server.kill();
+    });
+    torture.recover(|server, _| server.kill());
+    let group = match MemoryGroup::new(steady / 10 * 6) {
+        Ok(group) => group,
+        Err(why) => return skipped(NAME, &why),
+    };
+    torture.server.kill();
+    torture.server.set_wrapper(group.wrapper());
+    torture.server.restart();
+    let mut peak = 0;
+    for _ in 0..iterations() {
+        torture.load(Duration::from_millis(600), |server, _| {
+            peak = peak.max(server.process().peak_bytes());
+            server.kill();
+        });
+        torture.recover(|server, _| server.kill());
+    }
+    say(&format!(
+        "{NAME}: {} of {} KiB, peak {}",
+        steady / 10 * 6 / 1024,
+        steady / 1024,
+        peak / 1024
+    ));
+    finish(torture);
+    drop(group);
+}
