@@ -158,7 +158,7 @@ mod tests {
             ("start=1&end=2&step=0", "invalid parameter \"step\": zero or negative"),
             ("start=1&end=2&step=-1", "invalid parameter \"step\": zero or negative"),
             ("start=1&end=2&step=1e-9", "invalid parameter \"step\": zero or negative"),
-            ("start=1&end=2&step=NaN", "invalid parameter \"step\": cannot parse \"NaN\""),
+            ("start=1&end=2&step=NaN", "invalid parameter \"step\": zero or negative"),
             (
                 "start=1&end=2&step=Inf",
                 "invalid parameter \"step\": cannot parse \"Inf\" to a valid duration. It overflows int64",
