@@ -1,4 +1,5 @@
 //! What must hold for any bytes: shared by the fuzz targets and by `tests/replay.rs`.
+#![allow(dead_code, reason = "each fuzz target runs one of the checks")]
 
 use tsdb::chunk::{self, Encoding, MAX_SAMPLES, histogram, times};
 use tsdb::wal::record::Record;

@@ -14,6 +14,7 @@ use crate::encoding::varint::{Reader, put_u64};
 use crate::encoding::{crc, crc_append};
 use crate::fs::{Fs, FsFile, FsRead};
 use crate::head::index::HeadIndex;
+use crate::head::open::OpenStore;
 use crate::head::series::Series;
 use crate::sabotage::{self, Sabotage};
 use crate::wal::record::Record;
@@ -21,7 +22,7 @@ use series::FrameBuilder;
 pub use series::{FrameSeries, SeriesFrame};
 
 const MAGIC: &[u8; 4] = b"SBCK";
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const HEADER_BYTES: usize = 25;
 const FRAME_HEADER_BYTES: usize = 9;
 const MAX_FRAME: u32 = 64 << 20;
@@ -106,8 +107,14 @@ impl<'a> CheckpointWriter<'a> {
 
     /// Adds a series with what of it is not below `boundary`, its histograms excepted. For callers
     /// that hold locks: no I/O.
-    pub fn series(&mut self, series: &Series, slot: u32, index: &HeadIndex, boundary: i64) {
-        self.frame.push(series, slot, index, boundary);
+    pub fn series(
+        &mut self,
+        series: &Series,
+        store: &OpenStore,
+        (slot, index): (u32, &HeadIndex),
+        boundary: i64,
+    ) {
+        self.frame.push(series, store, (slot, index), boundary);
     }
 
     /// Writes the series so far if they fill a frame. For callers that hold no locks.

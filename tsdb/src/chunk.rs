@@ -8,10 +8,11 @@
 use std::ops::Range;
 
 pub mod decimal;
-pub mod gorilla;
 pub mod histogram;
 pub mod pfor;
+pub mod time_stream;
 pub mod times;
+pub mod value_stream;
 pub mod xor;
 
 /// Most samples in a chunk. Longer ones compress no better, and reading a little of one costs more.
@@ -56,6 +57,11 @@ impl Encoding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ChunkError(pub &'static str);
+
+/// The bytes of an open chunk do not hold as many samples as they should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("chunk ends early")]
+pub struct Truncated;
 
 /// Appends `values`, which are not empty, in the encoding that is smallest for them.
 pub fn encode(values: &[f64], out: &mut Vec<u8>) -> Encoding {

@@ -6,14 +6,18 @@
 
 pub mod alias;
 pub mod append;
+pub mod arena;
+pub mod columns;
 pub mod delete;
 pub mod gc;
 pub mod index;
 pub mod label_codes;
 pub mod late;
+pub mod open;
 pub mod read;
 pub mod replay;
 pub mod restore;
+pub mod sealed;
 pub mod select;
 pub mod series;
 pub mod stripes;
@@ -30,7 +34,7 @@ use crate::head::alias::AliasTable;
 use crate::head::index::HeadIndex;
 use crate::head::late::{LateBuffer, LateValue};
 use crate::head::series::Series;
-use crate::head::stripes::{STRIPES, Stripes};
+use crate::head::stripes::{STRIPES, Stripe, Stripes};
 
 /// What the head needs to know.
 #[derive(Debug, Clone)]
@@ -65,6 +69,8 @@ pub struct Head {
     next_ref: AtomicU64,
     /// Bytes of chunks and histograms.
     chunk_bytes: AtomicU64,
+    /// Bytes that open chunks share: columns of times, and nodes that hold nothing.
+    shared_bytes: AtomicU64,
     /// Bytes of series and index that are not chunks.
     index_bytes: AtomicU64,
     /// Whether new series were refused for want of memory when one was asked for last.
@@ -93,11 +99,12 @@ impl Head {
             hasher: AliasHasher::new(options.seed),
             index: RwLock::new(HeadIndex::new(options.seed)),
             aliases: AliasTable::default(),
-            stripes: Stripes::default(),
+            stripes: Stripes::new(options.seed),
             boundary: AtomicI64::new(boundary),
             late: RwLock::new(LateState { active: Arc::default(), frozen: None }),
             next_ref: AtomicU64::new(next_ref.max(1)),
             chunk_bytes: AtomicU64::new(0),
+            shared_bytes: AtomicU64::new(0),
             index_bytes: AtomicU64::new(0),
             refuses_series: AtomicBool::new(false),
             mint: AtomicI64::new(i64::MAX),
@@ -156,6 +163,7 @@ impl Head {
     pub fn heap_bytes(&self) -> u64 {
         let late = self.late.read();
         self.chunk_bytes.load(Ordering::Relaxed)
+            + self.shared_bytes.load(Ordering::Relaxed)
             + self.index_bytes.load(Ordering::Relaxed)
             + late.active.heap_bytes()
             + late.frozen.as_ref().map_or(0, |(_, b)| b.heap_bytes())
@@ -217,13 +225,15 @@ impl Head {
                 let late = pending.needs_late().then(|| self.late_buffer(pending.seq));
                 let (mut grown, mut mint, mut maxt) = (0_i64, i64::MAX, i64::MIN);
                 for row in &pending.floats {
-                    let series = stripe.get_mut(row.slot).expect("a pending row keeps its series");
+                    let part = stripe.part(row.slot);
+                    let (series, store) = part.expect("a pending row keeps its series");
                     if let (true, Some(late)) = (row.late, &late) {
                         series.has_late = true;
                         late.insert(series.id, row.t_ms, LateValue::Float(row.value.to_bits()));
                         continue;
                     }
-                    grown += self.apply_float(series, row.t_ms, row.value);
+                    let range = self.options.block_range_ms;
+                    grown += series.apply_float(row.t_ms, row.value, range, store);
                     (mint, maxt) = (mint.min(row.t_ms), maxt.max(row.t_ms));
                 }
                 for row in &pending.histograms {
@@ -239,10 +249,18 @@ impl Head {
                 for deletion in &pending.deletions {
                     self.apply_deletion(&mut stripe, deletion);
                 }
+                self.note_shared(&mut stripe);
                 let rows = pending.floats.len() + pending.histograms.len();
                 self.note_applied(grown, mint, maxt, rows as u64);
             }
         }
+    }
+
+    /// Notes by how much what open chunks share in `stripe` has grown.
+    fn note_shared(&self, stripe: &mut Stripe) {
+        // Two's complement: adding a negative number wraps to the right result.
+        let grown = stripe.shared_growth().cast_unsigned();
+        self.shared_bytes.fetch_add(grown, Ordering::Relaxed);
     }
 
     fn note_applied(&self, grown: i64, mint: i64, maxt: i64, rows: u64) {
@@ -252,16 +270,6 @@ impl Head {
         self.next_mint.fetch_min(mint, Ordering::Relaxed);
         self.maxt.fetch_max(maxt, Ordering::Relaxed);
         self.samples.fetch_add(rows, Ordering::Relaxed);
-    }
-
-    fn apply_float(&self, series: &mut Series, t: i64, v: f64) -> i64 {
-        let (before, sealed) = (series.open.heap_bytes(), series.sealed.len());
-        series.apply_float(t, v, self.options.block_range_ms, self.options.seed);
-        let mut grown = signed(series.open.heap_bytes()) - signed(before);
-        if series.sealed.len() > sealed {
-            grown += series.sealed.last().map_or(0, |c| signed(series::sealed_bytes(c)));
-        }
-        grown
     }
 
     fn apply_histogram(series: &mut Series, t: i64, value: HistogramValue) -> i64 {

@@ -84,7 +84,8 @@ fn a_cardinality_bomb_is_refused_and_known_series_go_on() {
     let before = memory.used();
     let (db, report) = Db::open(Arc::new(StdFs), dir.path(), options, &mut |_| {}).unwrap();
     assert_eq!((before, report.orphaned_rows), (0, 0));
-    assert!(memory.used_percent() < 90, "{} %", memory.used_percent());
+    // The series that were collected since the last checkpoint are there again until they are once more.
+    assert!(memory.used_percent() <= 95, "{} %", memory.used_percent());
     let series = db.stats().num_series;
     assert!(series >= u64::from(KNOWN + BATCH), "{series}");
 }

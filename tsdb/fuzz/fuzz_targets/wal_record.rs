@@ -6,4 +6,6 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../checks.rs"]
 mod checks;
 
-fuzz_target!(|bytes: &[u8]| checks::wal_record(bytes));
+fuzz_target!(|bytes: &[u8]| {
+    checks::wal_record(bytes);
+});

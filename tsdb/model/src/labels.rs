@@ -74,6 +74,16 @@ impl Labels {
         labels
     }
 
+    /// As [`Labels::from_sorted`] for pairs that come from elsewhere; `None` where they are not as they
+    /// should be.
+    pub fn try_from_sorted<'a>(
+        pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    ) -> Option<Self> {
+        let is_good = pairs.clone().is_sorted_by(|a, b| a.0 < b.0)
+            && pairs.clone().all(|(_, value)| !value.is_empty());
+        is_good.then(|| Self::from_sorted(pairs))
+    }
+
     /// The pairs in label order.
     pub fn iter(&self) -> LabelsIter<'_> {
         LabelsIter { rest: &self.0 }

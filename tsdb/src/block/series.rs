@@ -182,7 +182,7 @@ impl SeriesTable {
             ));
             from = value;
         }
-        Ok(Labels::from_sorted(pairs.into_iter()))
+        Labels::try_from_sorted(pairs.into_iter()).ok_or_else(bad)
     }
 
     /// Calls `visit` with schema, names and values of each of `series`, which ascend.

@@ -105,13 +105,30 @@ impl BlockWriter {
         values: &[f64],
         histograms: &[(i64, HistogramValue)],
     ) -> Result<(), BlockError> {
+        self.add_encoded_series(labels, times, values, None, histograms)
+    }
+
+    /// As [`BlockWriter::add_series`] for a caller that may have what [`chunk::encode`] makes of all
+    /// `values`, so that it need not be made again.
+    ///
+    /// # Errors
+    /// As [`BlockWriter::add_series`].
+    pub(crate) fn add_encoded_series(
+        &mut self,
+        labels: &Labels,
+        times: &[i64],
+        values: &[f64],
+        encoded: Option<(Encoding, &[u8])>,
+        histograms: &[(i64, HistogramValue)],
+    ) -> Result<(), BlockError> {
         self.check(labels, times, values, histograms)?;
         if times.is_empty() && histograms.is_empty() {
             return Ok(());
         }
         self.rows.clear();
         for range in split(times) {
-            self.add_floats(&times[range.clone()], &values[range])?;
+            let encoded = encoded.filter(|_| range.len() == times.len());
+            self.add_floats(&times[range.clone()], &values[range], encoded)?;
         }
         let mut histogram_times = std::mem::take(&mut self.times);
         histogram_times.clear();
@@ -205,9 +222,19 @@ impl BlockWriter {
         Ok(())
     }
 
-    fn add_floats(&mut self, times: &[i64], values: &[f64]) -> Result<(), BlockError> {
+    fn add_floats(
+        &mut self,
+        times: &[i64],
+        values: &[f64],
+        encoded: Option<(Encoding, &[u8])>,
+    ) -> Result<(), BlockError> {
         self.bytes.clear();
-        let encoding = chunk::encode(values, &mut self.bytes);
+        let encoding = if let Some((encoding, bytes)) = encoded {
+            self.bytes.extend_from_slice(bytes);
+            encoding
+        } else {
+            chunk::encode(values, &mut self.bytes)
+        };
         let mut row = self.add_chunk(encoding, times)?;
         (row.has_reset, row.has_stale) = marks(values);
         row.bounds = bounds(values).filter(|_| encoding != Encoding::Constant);

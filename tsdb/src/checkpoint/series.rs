@@ -8,10 +8,14 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use model::ColumnId;
 
-use crate::chunk::gorilla::{GorillaChunk, MAX_SAMPLES, SavedTimes, SavedValues, SealedChunk};
+use crate::chunk::Encoding;
+use crate::chunk::time_stream::{MAX_SAMPLES, SavedTimes};
+use crate::chunk::value_stream::ValueState;
 use crate::encoding::varint::{Reader, put_bytes, put_i64, put_u64};
 use crate::head::index::HeadIndex;
 use crate::head::label_codes::SchemaId;
+use crate::head::open::{OpenChunk, OpenStore, SavedValues};
+use crate::head::sealed::SealedChunk;
 use crate::head::series::Series;
 use crate::head::symbols::SymbolId;
 use crate::wal::record::SeriesRef;
@@ -30,6 +34,9 @@ mod flag {
     pub(super) const OPEN: u8 = 16;
     pub(super) const ALL: u8 = 31;
 }
+
+/// The number of the encoding of a sealed chunk that is still the stream of an open one.
+const STREAM: u8 = 0;
 
 /// Builds a frame, series by series.
 #[derive(Debug, Default)]
@@ -72,7 +79,13 @@ impl<K: Eq + std::hash::Hash> Table<K> {
 
 impl FrameBuilder {
     /// Adds a series with what of it is not below `boundary`; histograms are not part of it.
-    pub(super) fn push(&mut self, series: &Series, slot: u32, index: &HeadIndex, boundary: i64) {
+    pub(super) fn push(
+        &mut self,
+        series: &Series,
+        store: &OpenStore,
+        (slot, index): (u32, &HeadIndex),
+        boundary: i64,
+    ) {
         let out = &mut self.series;
         put_i64(out, series.id.0.wrapping_sub(self.before).cast_signed());
         self.before = series.id.0;
@@ -92,9 +105,9 @@ impl FrameBuilder {
             put_u64(out, string(value));
         }
 
-        let open = Some(&series.open).filter(|c| c.count() > 0 && c.maxt() >= boundary);
+        let open = series.open.as_ref().filter(|c| c.maxt() >= boundary);
         let logged = series.logged.float_bits();
-        let same = logged.is_some() && open.map(GorillaChunk::last_bits) == logged;
+        let same = logged.is_some() && open.map(OpenChunk::last_bits) == logged;
         let mut flags = if open.is_some() { flag::OPEN } else { 0 };
         flags |= if same { flag::SAME_FLOAT } else { 0 };
         flags |= if logged.is_some() && !same { flag::FLOAT } else { 0 };
@@ -117,12 +130,13 @@ impl FrameBuilder {
         for chunk in sealed {
             let write = |out: &mut Vec<u8>| put_times(out, &sealed_times(chunk));
             put_u64(out, self.columns.number((chunk.column, false), write));
+            out.push(chunk.encoding.map_or(STREAM, Encoding::number));
             put_bytes(out, &chunk.values);
         }
         if let Some(chunk) = open {
-            let write = |out: &mut Vec<u8>| put_times(out, &chunk.save_times());
-            put_u64(out, self.columns.number((chunk.column(), true), write));
-            put_values(out, chunk);
+            let write = |out: &mut Vec<u8>| put_times(out, &chunk.save_times(store));
+            put_u64(out, self.columns.number((chunk.column(store), true), write));
+            put_values(out, chunk, store);
         }
     }
 
@@ -179,20 +193,22 @@ fn take_times(r: &mut Reader<'_>) -> Option<SavedTimes> {
     Some(SavedTimes { mint, maxt, count, column, delta, num_bits, bytes })
 }
 
-fn put_values(out: &mut Vec<u8>, chunk: &GorillaChunk) {
+fn put_values(out: &mut Vec<u8>, chunk: &OpenChunk, store: &OpenStore) {
     let mut bytes = Vec::new();
-    let values = chunk.save_values(&mut bytes);
-    put_u64(out, values.num_bits as u64);
+    let SavedValues { num_bits, state } = chunk.save_values(store, &mut bytes);
+    put_u64(out, num_bits as u64);
     out.extend_from_slice(&bytes);
-    out.extend_from_slice(&[values.leading, values.significant]);
-    out.extend_from_slice(&values.last.to_le_bytes());
+    out.extend_from_slice(&[state.scale, state.window, state.width]);
+    out.extend_from_slice(&state.last.to_le_bytes());
+    put_i64(out, state.integer);
 }
 
 fn take_values<'a>(r: &mut Reader<'a>) -> Option<(SavedValues, &'a [u8])> {
     let num_bits = r.len()?;
     let bytes = r.take(num_bits.div_ceil(8))?;
-    let (leading, significant, last) = (r.u8()?, r.u8()?, r.u64_le()?);
-    Some((SavedValues { num_bits, leading, significant, last }, bytes))
+    let (scale, window, width) = (r.u8()?, r.u8()?, r.u8()?);
+    let state = ValueState { scale, window, width, last: r.u64_le()?, integer: r.i64()? };
+    state.is_sound().then_some((SavedValues { num_bits, state }, bytes))
 }
 
 /// A frame that was read: what its series share.
@@ -205,8 +221,10 @@ pub struct SeriesFrame<'a> {
     /// The series.
     pub series: Vec<FrameSeries>,
     columns: Vec<SavedTimes>,
+    /// How many sealed chunks name each column.
+    users: Vec<u32>,
     values: Vec<u32>,
-    sealed: Vec<(u32, &'a [u8])>,
+    sealed: Vec<(u32, Option<Encoding>, &'a [u8])>,
     open: Vec<(u32, SavedValues, &'a [u8])>,
 }
 
@@ -243,6 +261,7 @@ impl<'a> SeriesFrame<'a> {
         for _ in 0..r.u64()? {
             frame.columns.push(take_times(&mut r)?);
         }
+        frame.users = vec![0; frame.columns.len()];
         let mut before = 0_u64;
         for _ in 0..r.u64()? {
             before = before.wrapping_add(r.i64()?.cast_unsigned());
@@ -288,7 +307,12 @@ impl<'a> SeriesFrame<'a> {
         let sealed = extent(&self.sealed)?;
         for _ in 0..r.u64()? {
             let column = self.take_column(r)?.0;
-            self.sealed.push((column, r.bytes()?));
+            let encoding = match r.u8()? {
+                STREAM => None,
+                number => Some(Encoding::from_number(number)?),
+            };
+            *self.users.get_mut(column as usize)? += 1;
+            self.sealed.push((column, encoding, r.bytes()?));
         }
         let mut open = None;
         let mut newest = None;
@@ -296,7 +320,7 @@ impl<'a> SeriesFrame<'a> {
             let (column, times) = self.take_column(r)?;
             let maxt = Some(times).filter(|times| times.count <= MAX_SAMPLES)?.maxt;
             let (values, bytes) = take_values(r)?;
-            newest = Some((maxt, values.last));
+            newest = Some((maxt, values.state.last));
             open = Some(extent(&self.open)?);
             self.open.push((column, values, bytes));
         }
@@ -325,14 +349,17 @@ impl<'a> SeriesFrame<'a> {
     /// The chunks of a series that do not grow, oldest first.
     pub fn sealed(&self, series: &FrameSeries) -> Vec<Arc<SealedChunk>> {
         let chunks = self.sealed.get(within(&series.sealed)).unwrap_or_default();
-        let sealed = chunks.iter().filter_map(|(column, values)| {
+        let sealed = chunks.iter().filter_map(|(column, encoding, values)| {
             let times = self.columns.get(*column as usize)?;
+            let users = self.users.get(*column as usize).copied().unwrap_or(1).max(1);
             Some(Arc::new(SealedChunk {
                 mint: times.mint,
                 maxt: times.maxt,
                 count: times.count,
                 column: times.column,
                 times: Arc::clone(&times.bytes),
+                times_share: u32::try_from(times.bytes.len()).ok()?.div_ceil(users),
+                encoding: *encoding,
                 values: (*values).into(),
             }))
         });
@@ -340,9 +367,9 @@ impl<'a> SeriesFrame<'a> {
     }
 
     /// The chunk of a series that grows.
-    pub fn open(&self, series: &FrameSeries) -> Option<GorillaChunk> {
+    pub fn open(&self, series: &FrameSeries, store: &mut OpenStore) -> Option<OpenChunk> {
         let (column, saved, values) = self.open.get(series.open? as usize)?;
-        GorillaChunk::resume(self.columns.get(*column as usize)?, *saved, values)
+        OpenChunk::resume(self.columns.get(*column as usize)?, *saved, values, store)
     }
 }
 

@@ -3,8 +3,9 @@
 use model::Labels;
 
 use super::*;
-use crate::chunk::gorilla::GorillaChunk;
 use crate::fs::sim::SimFs;
+use crate::head::open::{OpenChunk, OpenStore};
+use crate::head::sealed::SealedChunk;
 use crate::head::series::Logged;
 use crate::wal::record::{Rows, SeriesRef};
 
@@ -14,23 +15,23 @@ const DIR: &str = "/wal";
 type Seen = (u64, Labels, i64, i64, Option<u64>, Vec<SealedBytes>, Option<SealedBytes>);
 type SealedBytes = (i64, i64, u16, Vec<u8>, Vec<u8>);
 
-fn bytes_of(chunk: &crate::chunk::gorilla::SealedChunk) -> SealedBytes {
+fn bytes_of(chunk: &SealedChunk) -> SealedBytes {
     (chunk.mint, chunk.maxt, chunk.count, chunk.times.to_vec(), chunk.values.to_vec())
 }
 
 /// One series of each kind.
-fn series() -> Vec<(Labels, Series)> {
+fn series(store: &mut OpenStore) -> Vec<(Labels, Series)> {
     let labels = |name: &str, zone: &str| {
         Labels::from_pairs([("__name__", name), ("job", "x"), ("zone", zone)]).unwrap()
     };
     let mut all = Vec::new();
     for (n, zone) in [(3, "a"), (4, ""), (900, "b"), (2, "ä"), (70, "a")] {
-        let mut s = Series::free(1);
+        let mut s = Series::free();
         s.id = SeriesRef(n);
         all.push((labels(&format!("m{n}"), zone), s));
     }
-    let append = |s: &mut Series, t: i64, v: f64| {
-        s.apply_float(t, v, 1000, 1);
+    let mut append = |s: &mut Series, t: i64, v: f64| {
+        s.apply_float(t, v, 1000, store);
         (s.logged_t, s.logged) = (t, Logged::Float(v.to_bits()));
     };
     for (_, s) in &mut all[..3] {
@@ -58,15 +59,16 @@ fn written(boundary: i64) -> (SimFs, Vec<Seen>) {
     let mut index = HeadIndex::new(7);
     let mut writer = CheckpointWriter::create(&fs, Path::new(DIR), 5, 41).unwrap();
     let mut want = Vec::new();
-    for (labels, s) in series() {
+    let mut store = OpenStore::new(1);
+    for (labels, mut s) in series(&mut store) {
         let slot = index.insert(&labels, s.id);
-        writer.series(&s, slot, &index, boundary);
+        writer.series(&s, &store, (slot, &index), boundary);
         if s.id.0 == 900 {
             writer.write_series().unwrap();
         }
         let sealed = s.sealed.iter().filter(|c| c.maxt >= boundary).map(|c| bytes_of(c)).collect();
-        let open =
-            (s.open.count() > 0 && s.open.maxt() >= boundary).then(|| bytes_of(&s.open.seal()));
+        let open = s.open.take_if(|open| open.maxt() >= boundary);
+        let open = open.map(|open| bytes_of(&open.seal(&mut store)));
         want.push((s.id.0, labels, s.logged_t, s.late_t, s.logged.float_bits(), sealed, open));
     }
     writer.record(&record()).unwrap();
@@ -86,7 +88,8 @@ fn read_all(fs: &SimFs) -> io::Result<(CheckpointReport, Vec<Seen>, Vec<Record>)
             let pairs = names.iter().map(text).zip(frame.values(s).iter().map(text));
             let labels = Labels::from_sorted(pairs);
             let sealed = frame.sealed(s).iter().map(|c| bytes_of(c)).collect();
-            let open = frame.open(s).map(|c: GorillaChunk| bytes_of(&c.seal()));
+            let store = &mut OpenStore::new(7);
+            let open = frame.open(s, store).map(|open: OpenChunk| bytes_of(&open.seal(store)));
             seen.lock().push((s.id.0, labels, s.logged_t, s.late_t, s.logged, sealed, open));
         }
     })?;
@@ -161,7 +164,7 @@ fn a_frame_that_is_no_frame_is_damage() {
             }
             for s in &frame.series {
                 assert!(frame.values(s).iter().all(|v| !frame.strings[*v as usize].is_empty()));
-                let _ = (frame.sealed(s), frame.open(s));
+                let _ = (frame.sealed(s), frame.open(s, &mut OpenStore::new(7)));
             }
         }
     }
@@ -181,7 +184,7 @@ fn bytes_are_frozen() {
     let file = fs.read(&path(Path::new(DIR), 5)).unwrap();
     assert_eq!(
         (file[4], file.len(), crc(&file)),
-        (VERSION, 611, 551_277_125),
+        (VERSION, 566, 2_351_299_985),
         "move the version byte"
     );
 }

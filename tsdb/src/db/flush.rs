@@ -96,7 +96,9 @@ impl Db {
         buf.end();
         read?;
         if !buf.times().is_empty() || !buf.histograms().is_empty() {
-            writer.add_series(&labels(), buf.times(), buf.values(), buf.histograms())?;
+            let encoded = snapshot.encoded(mint, maxt);
+            let (times, values) = (buf.times(), buf.values());
+            writer.add_encoded_series(&labels(), times, values, encoded, buf.histograms())?;
         }
         Ok(())
     }

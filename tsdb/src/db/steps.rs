@@ -10,6 +10,7 @@ use crate::append::AppendError;
 use crate::block::BlockError;
 use crate::checkpoint::CheckpointWriter;
 use crate::fs::Fs;
+use crate::head::open::OpenChunk;
 use crate::manifest::{Edit, ManifestError};
 use crate::wal::WalError;
 use crate::wal::record::{HistogramRow, Record};
@@ -114,18 +115,21 @@ impl Db {
         let (mint, maxt) = self.head.bounds();
         let range = self.options.block_range_ms;
         if mint <= maxt {
-            // Not what series take besides: no flush frees that, and every step would write a block.
+            // Not all that series take besides: a flush frees that of idle ones only, and every step would
+            // write a block.
             let bytes = self.head.chunk_bytes();
+            let series_bytes = self.head.num_series() * size_of::<OpenChunk>() as u64;
             // A block should be worth its file also where memory is short.
             let worth = (self.options.memory.limit() / 16).min(64 << 20);
-            let due = if bytes > self.options.max_head_bytes || pressed && bytes > worth {
-                // The newest minute stays: scrapes that are still on their way are in order then.
-                Some(maxt.saturating_sub(60_000))
-            } else if maxt.saturating_sub(mint) > range + range / 2 {
-                Some((maxt - range / 2).div_euclid(range) * range)
-            } else {
-                None
-            };
+            let due =
+                if bytes > self.options.max_head_bytes || pressed && bytes + series_bytes > worth {
+                    // The newest minute stays: scrapes that are still on their way are in order then.
+                    Some(maxt.saturating_sub(60_000))
+                } else if maxt.saturating_sub(mint) > range + range / 2 {
+                    Some((maxt - range / 2).div_euclid(range) * range)
+                } else {
+                    None
+                };
             if let Some(boundary) = due.filter(|b| *b > self.views.load().boundary) {
                 flushed |= self.flush_below(maintenance, boundary)?;
             }
@@ -308,8 +312,8 @@ impl Db {
         // newer than both.
         let mut histograms = Vec::new();
         let mut run = 0;
-        while self.head.export_run(run, &mut |series, slot, index| {
-            writer.series(series, slot, index, boundary);
+        while self.head.export_run(run, &mut |series, store, slot, index| {
+            writer.series(series, store, (slot, index), boundary);
             histograms.extend(series.histograms_from(boundary));
         }) {
             writer.write_full_frame()?;

@@ -18,6 +18,7 @@ use crate::DbOptions;
 use crate::append::{AppendBatch, AppendPolicy, AppendReport, DuplicatePolicy, Refusal};
 use crate::fs::sim::{CrashPolicy, Fault, FaultError, Op, SimFs};
 use crate::fs::{DirEntry, Fs, FsFile, FsRead, LockGuard, Space};
+use crate::head::read::SeriesSnapshot;
 use crate::wal::WalMode;
 
 const DIR: &str = "/db";
@@ -421,4 +422,35 @@ fn a_flush_for_want_of_memory_frees_what_it_has_written() {
     assert_eq!(read(&db), all);
     let (_, db) = restart(&fs, db, CrashPolicy::KeepAll);
     assert_eq!(read(&db), all);
+}
+
+#[test]
+fn a_block_is_the_same_whether_its_chunks_were_encoded_in_the_head_or_not() {
+    let mut blocks = Vec::new();
+    // A chunk of the first two hours, and behind it as many samples as let each series take its turn, or none.
+    for behind in [80, 1] {
+        let fs = SimFs::new(1);
+        let db = open_on(Arc::new(fs.clone()), DbOptions::default());
+        let mut want = Vec::new();
+        for i in 0..240 + behind {
+            let t = i * 30_000;
+            let v = f64::from(u32::try_from(i * i % 1000).unwrap()) / 8.0;
+            append(&db, &[(1, t, v), (2, t, v * 3.0), (3, t, 1.0 / (v + 3.0))]);
+            want.extend([sample(1, t, v), sample(2, t, v * 3.0), sample(3, t, 1.0 / (v + 3.0))]);
+        }
+        let slots = db.head.index().all().iter().collect::<Vec<_>>();
+        let mut snapshot = SeriesSnapshot::default();
+        for slot in slots {
+            let series = db.head.index().series(slot);
+            db.head.snapshot(slot, series, (0, 7_199_999), &mut snapshot);
+            assert_eq!(snapshot.encoded(0, 7_199_999).is_some(), behind == 80);
+            assert_eq!(snapshot.encoded(0, 7_000_000), None, "only a part of it");
+        }
+        assert!(db.flush_below(&mut db.maintenance(), 7_200_000).unwrap());
+        want.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        assert_eq!(read(&db), want);
+        let block = db.views.load().blocks[0].meta().clone();
+        blocks.push((block.num_samples, block.chunks.len, block.chunks.xxh3_128));
+    }
+    assert_eq!(blocks[0], blocks[1]);
 }

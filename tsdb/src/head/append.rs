@@ -157,7 +157,7 @@ impl Head {
             drop(index);
             // Nobody can hold the new slot's stripe and wait for the index: the index lock was
             // given back. Whoever finds the slot first through the index waits below.
-            self.stripes.lock(stripe_of(slot)).make(slot, self.options.seed).id = series;
+            self.stripes.lock(stripe_of(slot)).make(slot).id = series;
             report.new_series += 1;
             Known { slot, series }
         };

@@ -10,7 +10,6 @@ use hashbrown::HashSet;
 
 use super::late::LateBuffer;
 use super::{Head, signed};
-use crate::head::series::Series;
 use crate::head::stripes::{STRIPES, Stripe};
 use crate::wal::record::SeriesRef;
 
@@ -50,6 +49,7 @@ impl Head {
             while collection.pages(number, page) {
                 page += PAGES;
             }
+            collection.settle(number);
         }
         let Collection { gone, slots, .. } = collection;
         if !gone.is_empty() {
@@ -96,6 +96,13 @@ impl Collection<'_> {
         true
     }
 
+    /// Gives back what the stripe's open chunks do not need any more.
+    fn settle(&mut self, number: usize) {
+        let mut stripe = self.head.stripes.lock(number);
+        stripe.settle();
+        self.head.note_shared(&mut stripe);
+    }
+
     fn page(
         &mut self,
         stripe: &mut Stripe,
@@ -105,9 +112,10 @@ impl Collection<'_> {
     ) {
         let (mut freed, mut mint) = (0_i64, i64::MAX);
         let mut idle = Vec::new();
-        for (slot, series) in stripe.page_mut(number, page).into_iter().flatten() {
+        let Some((live, store)) = stripe.page_mut(number, page) else { return };
+        for (slot, series) in live {
             let before = series.heap_bytes();
-            series.drop_below(self.boundary, self.head.options.seed);
+            series.drop_below(self.boundary, store);
             freed += signed(before) - signed(series.heap_bytes());
             // Asked series by series: a late row may have come a moment ago.
             if series.has_late && !has_late_rows(series.id, &self.late) {
@@ -121,6 +129,7 @@ impl Collection<'_> {
             mint = mint.min(series.first_t());
         }
         self.head.next_mint.fetch_min(mint, Ordering::Relaxed);
+        self.head.note_shared(stripe);
         self.head.chunk_bytes.fetch_sub(freed.cast_unsigned(), Ordering::Relaxed);
         if !idle.is_empty() {
             let waiting = waiting.get_or_insert_with(|| stripe.waiting());
@@ -132,8 +141,8 @@ impl Collection<'_> {
         // The stripe stays locked: a slot must not be taken again before its series left.
         let mut index = self.head.index.write();
         for slot in &idle {
-            if let Some(series) = stripe.get_mut(*slot) {
-                *series = Series::free(self.head.options.seed);
+            if let Some((series, store)) = stripe.part(*slot) {
+                series.clear(store);
             }
             self.gone.insert(index.series(*slot));
             index.unlink(*slot);

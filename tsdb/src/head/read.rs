@@ -6,7 +6,10 @@ use model::{ColumnId, ReadError, SeriesBuf};
 
 use super::Head;
 use super::late::{LateBuffer, LateValue};
-use crate::chunk::gorilla::{SealedChunk, Truncated, decode_times, decode_values};
+use crate::chunk::time_stream::decode_times;
+use crate::chunk::{ChunkError, Encoding};
+use crate::head::open::OpenCopy;
+use crate::head::sealed::{SealedChunk, decode};
 use crate::head::stripes::stripe_of;
 use crate::query::any_inside;
 use crate::wal::record::SeriesRef;
@@ -22,14 +25,13 @@ pub struct SeriesSnapshot {
     has_late: bool,
 }
 
-/// What of the chunk that grows is needed to read it.
-#[derive(Debug, Default)]
-struct OpenCopy {
-    /// 0 where there is nothing to read.
+/// A chunk, open or not.
+struct Encoded<'a> {
     count: u16,
     column: Option<ColumnId>,
-    times: Vec<u8>,
-    values: Vec<u8>,
+    times: &'a [u8],
+    encoding: Option<Encoding>,
+    values: &'a [u8],
 }
 
 impl Head {
@@ -47,15 +49,13 @@ impl Head {
         histograms.clear();
         open.count = 0;
         *has_late = false;
-        let stripe = self.stripes.lock(stripe_of(slot));
-        let Some(s) = stripe.get(slot).filter(|s| s.id == series) else { return };
+        let mut stripe = self.stripes.lock(stripe_of(slot));
+        let found = stripe.part(slot).filter(|(s, _)| s.id == series);
+        let Some((s, store)) = found else { return };
         let inside = |first: i64, last: i64| first <= maxt && last >= mint;
         chunks.extend(s.sealed.iter().filter(|c| inside(c.mint, c.maxt)).cloned());
-        if s.open.count() > 0 && inside(s.open.mint(), s.open.maxt()) {
-            (open.count, open.column) = (s.open.count(), Some(s.open.column()));
-            open.times.clear();
-            open.values.clear();
-            s.open.copy_to(&mut open.times, &mut open.values);
+        if let Some(chunk) = s.open.as_ref().filter(|c| inside(c.mint(), c.maxt())) {
+            chunk.copy_to(store, open);
         }
         let from = s.histograms.partition_point(|(t, _)| *t < mint);
         let to = s.histograms.partition_point(|(t, _)| *t <= maxt);
@@ -68,7 +68,7 @@ impl Head {
     pub fn has_samples(&self, slot: u32, id: SeriesRef, mint: i64, maxt: i64) -> Option<bool> {
         let stripe = self.stripes.lock(stripe_of(slot));
         let Some(series) = stripe.get(slot).filter(|s| s.id == id) else { return Some(false) };
-        let open = (series.open.count() > 0).then(|| (series.open.mint(), series.open.maxt()));
+        let open = series.open.as_ref().map(|open| (open.mint(), open.maxt()));
         let chunks = series.sealed.iter().map(|c| (c.mint, c.maxt)).chain(open);
         let histograms = series.histograms.iter().map(|(t, _)| (*t, *t));
         any_inside(chunks.chain(histograms), mint, maxt)
@@ -87,15 +87,31 @@ impl SeriesSnapshot {
         self.has_late
     }
 
+    /// The encoded floats, where all that it has in `[mint, maxt]` are those of one whole chunk that is
+    /// encoded as in blocks.
+    pub fn encoded(&self, mint: i64, maxt: i64) -> Option<(Encoding, &[u8])> {
+        let [chunk] = &*self.chunks else { return None };
+        let is_whole = self.open.count == 0 && mint <= chunk.mint && chunk.maxt <= maxt;
+        chunk.encoding.filter(|_| is_whole).map(|encoding| (encoding, &*chunk.values))
+    }
+
     /// Appends the in-order samples in `[mint, maxt]` to `buf`, as runs.
     ///
     /// # Errors
     /// [`ReadError::Corrupt`] if a chunk in memory is damaged.
     pub fn read(&self, mint: i64, maxt: i64, buf: &mut SeriesBuf) -> Result<(), ReadError> {
-        let sealed = self.chunks.iter().map(|c| (c.count, Some(c.column), &*c.times, &*c.values));
+        let sealed = self.chunks.iter().map(|c| Encoded {
+            count: c.count,
+            column: Some(c.column),
+            times: &c.times,
+            encoding: c.encoding,
+            values: &c.values,
+        });
         let OpenCopy { count, column, times, values } = &self.open;
-        let open = (*count > 0).then_some((*count, *column, &**times, &**values));
-        for (count, column, encoded_times, encoded_values) in sealed.chain(open) {
+        let (count, column) = (*count, *column);
+        let open = (count > 0).then_some(Encoded { count, column, times, encoding: None, values });
+        for Encoded { count, column, times: encoded_times, encoding, values } in sealed.chain(open)
+        {
             let runs = buf.times_run(column, |times| {
                 let start = times.len();
                 decode_times(encoded_times, count, times)?;
@@ -104,10 +120,10 @@ impl SeriesSnapshot {
                 let keep = column.partition_point(|t| *t <= maxt);
                 times.truncate(start + keep);
                 times.drain(start..start + skip);
-                Ok::<_, Truncated>(skip)
+                Ok::<_, ChunkError>(skip)
             });
             runs.and_then(|r| {
-                decode_values(encoded_values, count, r.skip, r.len, buf.values_mut())
+                decode(encoding, values, count, r.skip..r.skip + r.len, buf.values_mut())
             })
             .map_err(|e| ReadError::Corrupt(format!("head: {e}")))?;
         }

@@ -11,6 +11,7 @@ use roaring::RoaringBitmap;
 use super::Head;
 use crate::head::delete::select;
 use crate::head::late::{LateBuffer, LateValue};
+use crate::head::open::OpenStore;
 use crate::head::series::{Logged, Series};
 use crate::head::stripes::{Guards, STRIPES, stripe_of};
 use crate::sabotage::{self, Sabotage};
@@ -268,6 +269,9 @@ impl<'h> Applier<'h> {
             for found in &*batch {
                 self.apply(found);
             }
+            for stripe in self.guards.iter_mut().flatten() {
+                self.head.note_shared(stripe);
+            }
             self.guards = Default::default();
             let (grown, rows) = (std::mem::take(&mut self.grown), std::mem::take(&mut self.rows));
             self.head.note_applied(grown, self.mint, self.maxt, rows);
@@ -279,10 +283,14 @@ impl<'h> Applier<'h> {
     }
 
     fn series(&mut self, slot: u32) -> &mut Series {
+        self.part(slot).0
+    }
+
+    fn part(&mut self, slot: u32) -> (&mut Series, &mut OpenStore) {
         let number = stripe_of(slot);
         let head = self.head;
         let stripe = self.guards[number].get_or_insert_with(|| head.stripes.lock(number));
-        stripe.get_mut(slot).expect("replayed series have a place")
+        stripe.part(slot).expect("replayed series have a place")
     }
 
     fn apply(&mut self, found: &Found) {
@@ -291,7 +299,7 @@ impl<'h> Applier<'h> {
                 let number = stripe_of(*slot);
                 let head = self.head;
                 let stripe = self.guards[number].get_or_insert_with(|| head.stripes.lock(number));
-                let series = stripe.make(*slot, head.options.seed);
+                let series = stripe.make(*slot);
                 (series.id, series.defined) = (*id, true);
             }
         }
@@ -322,11 +330,13 @@ impl<'h> Applier<'h> {
             if !self.is_mine(*slot) {
                 continue;
             }
-            let (head, boundary) = (self.head, self.boundary);
-            let series = self.series(*slot);
+            let (range, boundary) = (self.head.options.block_range_ms, self.boundary);
+            let (series, store) = self.part(*slot);
+            // A chunk takes no time twice, so the second one is a millisecond later.
             let is_again = sabotage::is(Sabotage::ReplayedTwice) && t == series.applied_t();
-            let is_new = t >= boundary && (t > series.applied_t() || is_again);
-            let grown = if is_new { head.apply_float(series, t, v) } else { 0 };
+            let t = t + i64::from(is_again);
+            let is_new = t >= boundary && t > series.applied_t();
+            let grown = if is_new { series.apply_float(t, v, range, store) } else { 0 };
             if t >= series.logged_t {
                 series.logged_t = t;
                 series.logged = Logged::Float(v.to_bits());
@@ -380,11 +390,11 @@ impl<'h> Applier<'h> {
     }
 
     fn delete(&mut self, slot: u32, mint: i64, maxt: i64) {
-        let seed = self.head.options.seed;
-        let series = self.series(slot);
+        let (series, store) = self.part(slot);
         let (id, has_late) = (series.id, series.has_late);
         series.forget_logged(mint, maxt);
-        self.grown += series.remove(mint, maxt, seed);
+        let grown = series.remove(mint, maxt, store);
+        self.grown += grown;
         if has_late {
             self.late.remove(id, mint, maxt);
         }

@@ -6,6 +6,7 @@ use super::replay::Replay;
 use super::{Head, signed};
 use crate::checkpoint::SeriesFrame;
 use crate::head::index::HeadIndex;
+use crate::head::open::OpenStore;
 use crate::head::series::{Logged, Series};
 use crate::head::stripes::{RUN, stripe_of};
 use crate::wal::record::{HistogramRow, Record};
@@ -27,7 +28,11 @@ impl Head {
     /// Calls `take` with the live series of the `run`-th run of neighbouring slots, under their
     /// stripe's lock and the index's; returns whether there is such a run. Series that are made
     /// meanwhile may be missed, none is freed: maintenance does that, and this is maintenance.
-    pub fn export_run(&self, run: u32, take: &mut dyn FnMut(&Series, u32, &HeadIndex)) -> bool {
+    pub fn export_run(
+        &self,
+        run: u32,
+        take: &mut dyn FnMut(&Series, &OpenStore, u32, &HeadIndex),
+    ) -> bool {
         let first = run * RUN;
         let stripe = self.stripes.lock(stripe_of(first));
         let index = self.index.read();
@@ -36,7 +41,7 @@ impl Head {
         }
         for slot in first..first + RUN {
             if let Some(series) = stripe.get(slot).filter(|s| s.id.0 != 0) {
-                take(series, slot, &index);
+                take(series, stripe.store(), slot, &index);
             }
         }
         drop(index);
@@ -69,7 +74,8 @@ impl Head {
                     &mut locked.insert((number, self.stripes.lock(number))).1
                 }
             };
-            let series = stripe.make(slot, self.options.seed);
+            stripe.make(slot);
+            let (series, store) = stripe.part(slot).expect("its place was made");
             if is_new {
                 (series.id, series.defined) = (state.id, true);
             }
@@ -80,12 +86,15 @@ impl Head {
             }
             let before = series.heap_bytes();
             series.sealed = frame.sealed(state);
-            if let Some(open) = frame.open(state) {
-                series.open = open;
+            if let Some(open) = frame.open(state, store)
+                && let Some(replaced) = series.open.replace(open)
+            {
+                replaced.clear(store);
             }
             bytes += signed(series.heap_bytes()) - signed(before);
             rows += series.num_samples();
             (mint, maxt) = (mint.min(series.first_t()), maxt.max(series.applied_t()));
+            self.note_shared(stripe);
         }
         drop(locked);
         self.note_applied(bytes, mint, maxt, rows);

@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use model::HistogramValue;
 
-use crate::chunk::gorilla::{
-    GorillaChunk, MAX_SAMPLES, SealedChunk, Truncated, decode_times, decode_values,
-};
+use crate::chunk::time_stream::MAX_SAMPLES;
+use crate::head::open::{OpenChunk, OpenStore};
+use crate::head::sealed::SealedChunk;
+use crate::head::signed;
 use crate::wal::record::SeriesRef;
+
+/// The chunks of this many series are encoded anew at different times after they were sealed together.
+const TURNS: u64 = 64;
 
 /// The newest value that was logged, to tell a repeated row from a contradicting one.
 #[derive(Debug, Clone)]
@@ -46,13 +50,15 @@ pub struct Series {
     /// Newest time of a row that was late when logged: one below the flush boundary may be newer
     /// than everything in order.
     pub late_t: i64,
-    /// The chunk that grows.
-    pub open: GorillaChunk,
+    /// The chunk that grows, if there is one.
+    pub open: Option<OpenChunk>,
     /// Chunks that do not, oldest first.
     pub sealed: Vec<Arc<SealedChunk>>,
     /// In-order histograms, by time.
     pub histograms: Vec<(i64, HistogramValue)>,
 }
+
+const _: () = assert!(size_of::<Series>() <= 176, "a head has millions of them");
 
 /// How a row stands to what its series has logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +75,7 @@ pub enum Standing {
 
 impl Series {
     /// A free slot.
-    pub const fn free(seed: u64) -> Self {
+    pub const fn free() -> Self {
         Self {
             id: SeriesRef(0),
             defined: false,
@@ -77,7 +83,7 @@ impl Series {
             logged_t: i64::MIN,
             logged: Logged::Nothing,
             late_t: i64::MIN,
-            open: GorillaChunk::new(seed),
+            open: None,
             sealed: Vec::new(),
             histograms: Vec::new(),
         }
@@ -104,59 +110,81 @@ impl Series {
         }
     }
 
-    /// Makes an in-order float visible; cuts the chunk at `MAX_SAMPLES` and at multiples of
-    /// `block_range_ms`.
-    pub fn apply_float(&mut self, t: i64, v: f64, block_range_ms: i64, seed: u64) {
-        let open = &self.open;
-        if open.count() >= MAX_SAMPLES
-            || (open.count() > 0
-                && open.mint().div_euclid(block_range_ms) != t.div_euclid(block_range_ms))
-        {
-            self.cut(seed);
+    /// Makes an in-order float visible; cuts the chunk at [`MAX_SAMPLES`] and at multiples of
+    /// `block_range_ms`. Returns by how much memory grew.
+    pub fn apply_float(
+        &mut self,
+        t: i64,
+        v: f64,
+        block_range_ms: i64,
+        store: &mut OpenStore,
+    ) -> i64 {
+        let mut grown = 0;
+        let is_full = |open: &OpenChunk| {
+            open.count() >= MAX_SAMPLES
+                || open.mint().div_euclid(block_range_ms) != t.div_euclid(block_range_ms)
+        };
+        if self.open.as_ref().is_some_and(is_full) {
+            grown += self.cut(store);
         }
-        self.open.append(t, v);
+        let Some(open) = &mut self.open else {
+            let open = self.open.insert(OpenChunk::new(t, v, store));
+            return grown + signed(open.heap_bytes());
+        };
+        let before = open.heap_bytes();
+        open.append(t, v, store);
+        grown += signed(open.heap_bytes()) - signed(before);
+        // Series that were cut together take turns, so that no scrape waits for all of them.
+        if u64::from(open.count()) == 2 + self.id.0 % TURNS
+            && let Some(last) = self.sealed.last_mut().filter(|c| c.is_stream())
+        {
+            let encoded = last.encoded();
+            grown += signed(encoded.heap_bytes()) - signed(last.heap_bytes());
+            *last = Arc::new(encoded);
+        }
+        grown
     }
 
-    /// Seals the open chunk, if it has samples.
-    pub fn cut(&mut self, seed: u64) {
-        if self.open.count() > 0 {
-            self.sealed.push(Arc::new(self.open.seal()));
-            self.open = GorillaChunk::new(seed);
-        }
+    /// Seals the open chunk, if there is one. Returns by how much memory grew.
+    pub fn cut(&mut self, store: &mut OpenStore) -> i64 {
+        let Some(open) = self.open.take() else { return 0 };
+        let before = signed(open.heap_bytes());
+        let sealed = open.seal(store);
+        let grown = signed(sealed.heap_bytes()) - before;
+        self.sealed.push(Arc::new(sealed));
+        grown
     }
 
     /// Newest visible in-order time; `i64::MIN` when there is none.
     pub fn applied_t(&self) -> i64 {
-        let chunk = if self.open.count() > 0 {
-            self.open.maxt()
-        } else {
-            self.sealed.last().map_or(i64::MIN, |c| c.maxt)
+        let chunk = match &self.open {
+            Some(open) => open.maxt(),
+            None => self.sealed.last().map_or(i64::MIN, |c| c.maxt),
         };
         self.histograms.last().map_or(chunk, |(t, _)| chunk.max(*t))
     }
 
     /// Oldest visible in-order time; `i64::MAX` when there is none.
     pub fn first_t(&self) -> i64 {
-        let chunk = self.sealed.first().map_or(self.open.mint(), |c| c.mint);
+        let open = || self.open.as_ref().map_or(i64::MAX, OpenChunk::mint);
+        let chunk = self.sealed.first().map_or_else(open, |c| c.mint);
         self.histograms.first().map_or(chunk, |(t, _)| chunk.min(*t))
     }
 
     /// Drops the samples below `boundary`, which are in a block. A chunk on both sides of it is made
     /// anew: it may be hours long, and a flush for want of memory must free what it has written.
-    pub fn drop_below(&mut self, boundary: i64, seed: u64) {
+    pub fn drop_below(&mut self, boundary: i64, store: &mut OpenStore) {
         self.sealed.retain(|c| c.maxt >= boundary);
+        // What cannot be decoded stays, for the reader to find.
         if let Some(first) = self.sealed.first_mut().filter(|c| c.mint < boundary)
-            && let Ok(rest) = rest_of(first, boundary, seed)
+            && let Ok((times, values)) = first.decode()
         {
-            *first = Arc::new(rest.seal());
+            let skip = times.partition_point(|t| *t < boundary);
+            let rest = SealedChunk::of(&times[skip..], &values[skip..], store.seed());
+            *first = Arc::new(rest.expect("its last time is not below the boundary"));
         }
-        if self.open.count() > 0 && self.open.mint() < boundary {
-            // What cannot be decoded stays, for the reader to find.
-            if self.open.maxt() < boundary {
-                self.open = GorillaChunk::new(seed);
-            } else if let Ok(rest) = rest_of(&self.open.seal(), boundary, seed) {
-                self.open = rest;
-            }
+        if let Some(open) = self.open.take_if(|open| open.mint() < boundary) {
+            self.open = Self::rest_of(open, boundary, store);
         }
         let keep = self.histograms.partition_point(|(t, _)| *t < boundary);
         self.histograms.drain(..keep);
@@ -165,9 +193,32 @@ impl Series {
         }
     }
 
+    /// The samples of `open` that are not below `boundary`.
+    fn rest_of(open: OpenChunk, boundary: i64, store: &mut OpenStore) -> Option<OpenChunk> {
+        if open.maxt() < boundary {
+            open.clear(store);
+            return None;
+        }
+        let (times, values) = open.seal(store).decode().expect("an open chunk was encoded here");
+        let skip = times.partition_point(|t| *t < boundary);
+        let mut samples = times.into_iter().zip(values).skip(skip);
+        let (t, v) = samples.next()?;
+        let mut rest = OpenChunk::new(t, v, store);
+        samples.for_each(|(t, v)| rest.append(t, v, store));
+        Some(rest)
+    }
+
+    /// Gives back what it has in `store`; the slot is free then.
+    pub fn clear(&mut self, store: &mut OpenStore) {
+        if let Some(open) = self.open.take() {
+            open.clear(store);
+        }
+        *self = Self::free();
+    }
+
     /// Whether nothing is left that a query could read from here.
     pub fn is_empty(&self) -> bool {
-        self.open.count() == 0
+        self.open.is_none()
             && self.sealed.is_empty()
             && self.histograms.is_empty()
             && !self.has_late
@@ -175,38 +226,20 @@ impl Series {
 
     /// Number of in-order samples.
     pub fn num_samples(&self) -> u64 {
-        u64::from(self.open.count())
+        self.open.as_ref().map_or(0, |open| u64::from(open.count()))
             + self.sealed.iter().map(|c| u64::from(c.count)).sum::<u64>()
             + self.histograms.len() as u64
     }
 
     /// Number of chunks.
     pub fn num_chunks(&self) -> u64 {
-        self.sealed.len() as u64 + u64::from(self.open.count() > 0)
+        self.sealed.len() as u64 + u64::from(self.open.is_some())
     }
 
-    /// Bytes of memory outside the struct, nearly.
+    /// Bytes of memory outside the struct, nearly; columns of open chunks are their stripe's.
     pub fn heap_bytes(&self) -> usize {
-        self.open.heap_bytes()
-            + self.sealed.iter().map(|c| sealed_bytes(c)).sum::<usize>()
+        self.open.as_ref().map_or(0, OpenChunk::heap_bytes)
+            + self.sealed.iter().map(|c| c.heap_bytes()).sum::<usize>()
             + self.histograms.len() * 200
     }
-}
-
-/// The samples of `chunk` from `from` on.
-fn rest_of(chunk: &SealedChunk, from: i64, seed: u64) -> Result<GorillaChunk, Truncated> {
-    let (mut times, mut values) = (Vec::new(), Vec::new());
-    decode_times(&chunk.times, chunk.count, &mut times)?;
-    let skip = times.partition_point(|t| *t < from);
-    decode_values(&chunk.values, chunk.count, skip, times.len() - skip, &mut values)?;
-    let mut rest = GorillaChunk::new(seed);
-    for (t, v) in times.iter().skip(skip).zip(values) {
-        rest.append(*t, v);
-    }
-    Ok(rest)
-}
-
-/// Bytes of memory of a sealed chunk.
-pub fn sealed_bytes(chunk: &SealedChunk) -> usize {
-    chunk.times.len() + chunk.values.len() + size_of::<SealedChunk>() + 24
 }

@@ -11,7 +11,9 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::abort::Held;
 use crate::head::delete::PendingDeletion;
+use crate::head::open::OpenStore;
 use crate::head::series::Series;
+use crate::head::signed;
 
 /// Number of stripes.
 pub const STRIPES: usize = 16;
@@ -55,15 +57,44 @@ pub struct PendingRow<V> {
 }
 
 /// A part of the series.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Stripe {
     /// A page is empty where none of its series lives.
     pages: Vec<Box<[Series]>>,
     /// In log order.
     pub pending: VecDeque<Pending>,
+    /// What their open chunks share.
+    store: OpenStore,
+    /// What [`Stripe::shared_growth`] has told of.
+    told_bytes: usize,
 }
 
 impl Stripe {
+    fn new(seed: u64) -> Self {
+        let (pages, pending) = (Vec::new(), VecDeque::new());
+        Self { pages, pending, store: OpenStore::new(seed), told_bytes: 0 }
+    }
+
+    /// What the open chunks share.
+    pub const fn store(&self) -> &OpenStore {
+        &self.store
+    }
+
+    /// By how many bytes what the open chunks share has grown since the last call.
+    pub fn shared_growth(&mut self) -> i64 {
+        let (told, now) = (self.told_bytes, self.store.shared_bytes());
+        self.told_bytes = now;
+        signed(now) - signed(told)
+    }
+
+    /// Moves open chunks together if much of their memory is idle.
+    pub fn settle(&mut self) {
+        if self.store.is_sparse() {
+            let series = self.pages.iter_mut().flat_map(|page| page.iter_mut());
+            self.store.settle(series.filter_map(|s| s.open.as_mut()));
+        }
+    }
+
     /// The series in `slot`, which must be in this stripe; free slots included.
     pub fn get(&self, slot: u32) -> Option<&Series> {
         let (page, place) = place_of(slot);
@@ -76,15 +107,22 @@ impl Stripe {
         self.pages.get_mut(page).and_then(|p| p.get_mut(place))
     }
 
+    /// As [`Stripe::get_mut`], with what its chunk needs.
+    pub fn part(&mut self, slot: u32) -> Option<(&mut Series, &mut OpenStore)> {
+        let (page, place) = place_of(slot);
+        let series = self.pages.get_mut(page).and_then(|p| p.get_mut(place))?;
+        Some((series, &mut self.store))
+    }
+
     /// As [`Stripe::get_mut`]; makes the page if need be.
-    pub fn make(&mut self, slot: u32, seed: u64) -> &mut Series {
+    pub fn make(&mut self, slot: u32) -> &mut Series {
         let (page, place) = place_of(slot);
         if self.pages.len() <= page {
             self.pages.resize_with(page + 1, Box::default);
         }
         let page = &mut self.pages[page];
         if page.is_empty() {
-            *page = (0..RUN).map(|_| Series::free(seed)).collect();
+            *page = (0..RUN).map(|_| Series::free()).collect();
         }
         &mut page[place]
     }
@@ -98,16 +136,17 @@ impl Stripe {
         }
     }
 
-    /// The live series of a page with their slots; `None` behind the last page.
+    /// The live series of a page with their slots, and what their chunks need; `None` behind the last
+    /// page.
     pub fn page_mut(
         &mut self,
         number: usize,
         page: usize,
-    ) -> Option<impl Iterator<Item = (u32, &mut Series)>> {
+    ) -> Option<(impl Iterator<Item = (u32, &mut Series)>, &mut OpenStore)> {
         let first = (page * STRIPES + number) * RUN as usize;
         let first = u32::try_from(first).expect("slots are 32 bits wide");
         let series = self.pages.get_mut(page)?.iter_mut();
-        Some((first..).zip(series).filter(|(_, s)| s.id.0 != 0))
+        Some(((first..).zip(series).filter(|(_, s)| s.id.0 != 0), &mut self.store))
     }
 
     /// All live series with their slots.
@@ -131,7 +170,7 @@ impl Stripe {
 }
 
 /// The stripes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Stripes {
     locks: [Mutex<Stripe>; STRIPES],
 }
@@ -143,6 +182,11 @@ pub type Locked<'a> = Held<MutexGuard<'a, Stripe>>;
 pub type Guards<'a> = [Option<Locked<'a>>; STRIPES];
 
 impl Stripes {
+    /// Empty ones; `seed` is the process's.
+    pub fn new(seed: u64) -> Self {
+        Self { locks: std::array::from_fn(|_| Mutex::new(Stripe::new(seed))) }
+    }
+
     /// Locks one stripe.
     pub fn lock(&self, number: usize) -> Locked<'_> {
         Held::new(self.locks[number].lock())
@@ -166,11 +210,11 @@ mod tests {
 
     #[test]
     fn every_slot_has_a_place_of_its_own() {
-        let stripes = Stripes::default();
+        let stripes = Stripes::new(1);
         for slot in 0..5000_u32 {
             let n = stripe_of(slot);
             let mut stripe = stripes.lock(n);
-            let series = stripe.make(slot, 1);
+            let series = stripe.make(slot);
             assert_eq!(series.id, SeriesRef(0), "slot {slot} is taken");
             series.id = SeriesRef(u64::from(slot) + 1);
         }

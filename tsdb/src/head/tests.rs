@@ -63,7 +63,7 @@ fn a_row_stands_to_what_its_series_has_logged() {
         (Some((10, 1)), 11, never, 11, 2, Late),
         (Some((10, 1)), 11, never, 12, 2, InOrder),
     ] {
-        let mut series = Series::free(7);
+        let mut series = Series::free();
         series.late_t = late_t;
         if let Some((t, v)) = logged {
             (series.logged_t, series.logged) = (t, Logged::Float(v));

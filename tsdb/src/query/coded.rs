@@ -115,7 +115,9 @@ fn labels(key: &[u32], texts: &dyn Texts) -> Result<Labels, ReadError> {
         texts.text(*symbol, &mut |text| parts.push(text.to_owned()))?;
     }
     let (pairs, _) = parts.as_chunks::<2>();
-    Ok(Labels::from_sorted(pairs.iter().map(|[name, value]| (name.as_str(), value.as_str()))))
+    let pairs = pairs.iter().map(|[name, value]| (name.as_str(), value.as_str()));
+    let labels = Labels::try_from_sorted(pairs);
+    labels.ok_or_else(|| ReadError::Corrupt("labels of a series are not in order".to_owned()))
 }
 
 /// Gives label sets keys that are equal where the sets are, whatever the source.
