@@ -43,10 +43,19 @@ impl PressureGate {
         Self { closes_at, closed: AtomicBool::new(false) }
     }
 
+    /// Whether work was shed when somebody asked last.
+    pub(crate) fn was_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
     /// Whether work is shed now.
     pub(crate) fn is_closed(&self, memory: &Accountant) -> bool {
-        let margin = if self.closed.load(Ordering::Relaxed) { HYSTERESIS } else { 0 };
-        let closed = memory.used_percent() >= self.closes_at - margin;
+        let used = memory.used_percent();
+        let closed = if self.closed.load(Ordering::Relaxed) {
+            used > self.closes_at - HYSTERESIS
+        } else {
+            used >= self.closes_at
+        };
         self.closed.store(closed, Ordering::Relaxed);
         closed
     }
@@ -243,7 +252,7 @@ mod tests {
         let gate = PressureGate::new(80);
         let mut charge = memory.charge(Account::Head, 79).unwrap();
         assert!(!gate.is_closed(&memory));
-        for (bytes, closed) in [(80, true), (76, true), (75, true), (74, false), (79, false)] {
+        for (bytes, closed) in [(80, true), (76, true), (75, false), (79, false), (80, true)] {
             charge.set_always(bytes);
             assert_eq!(gate.is_closed(&memory), closed, "{bytes}");
         }

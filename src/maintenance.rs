@@ -2,6 +2,7 @@
 //! enforce retention. Storage itself starts no thread and reads no clock.
 
 mod clock;
+mod memory;
 mod rounds;
 mod scrub;
 
@@ -65,6 +66,7 @@ impl Maintenance {
             let builder = std::thread::Builder::new().name(name.to_owned());
             builder.spawn(move || run(&app, &signal)).map(|thread| threads.push(thread))
         };
+        spawn("memory", memory::memory_loop)?;
         spawn("disk", disk_loop)?;
         spawn("maintenance", step_loop)?;
         spawn("compaction", compact_loop)?;
@@ -119,8 +121,10 @@ fn compact_loop(app: &App, signal: &Signal) {
     let mut busy = false;
     while signal.wait(if busy { Duration::ZERO } else { interval(app) }) {
         let max_range_ms = app.config().max_block_range_ms();
+        let cold_before_ms = app.config().cold_before_ms(now_ms());
         busy = rounds.each("compact", |db| {
             db.set_max_compacted_range_ms(max_range_ms);
+            db.set_cold_before_ms(cold_before_ms);
             Ok(db.compact_step()?)
         });
     }

@@ -14,7 +14,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::config::{LogFormat, LogLevel};
 
 pub(crate) use exposition::exposition;
-pub(crate) use process::{available_memory, thread_cpu_time};
+pub(crate) use process::{available_memory, resident_memory, thread_cpu_time};
 
 /// Starts logging to standard error.
 pub(crate) fn start_logging(level: LogLevel, format: LogFormat) {
@@ -180,6 +180,18 @@ impl Metrics {
     /// A limit refused something.
     pub(crate) fn limit_exceeded(&self, limit: &'static str) {
         *self.limits.lock().entry(limit).or_insert(0) += 1;
+    }
+
+    /// Limits refused rows of a write, and label sets.
+    pub(crate) fn rows_over_limits(&self, rows: &BTreeMap<&'static str, u64>, labels: u64) {
+        if rows.is_empty() && labels == 0 {
+            return;
+        }
+        let mut all = self.limits.lock();
+        let labels = Some(("labels", labels)).filter(|(_, n)| *n > 0);
+        for (limit, n) in rows.iter().map(|(limit, n)| (*limit, *n)).chain(labels) {
+            *all.entry(limit).or_insert(0) += n;
+        }
     }
 
     /// Bytes of blocks were read again.

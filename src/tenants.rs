@@ -66,6 +66,7 @@ impl Opener {
             wal_mode: config.wal_mode,
             memory,
             max_series: config.max_series,
+            wal_limit_bytes: config.max_wal_bytes.0,
             max_late_age_ms: config.max_late_age.0,
             seed: crate::app::random_u64(),
             ..DbOptions::default()

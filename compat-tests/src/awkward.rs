@@ -103,7 +103,8 @@ fn times(rng: &mut Rng, missing_one_in: u64) -> Vec<i64> {
     let mut t = FIRST_MS + phase.cast_signed();
     while t < LAST_MS {
         if !rng.one_in(missing_one_in) {
-            times.push(t + rng.below(jitter + 1).cast_signed());
+            let late = rng.below(jitter + 1).cast_signed();
+            times.push((t + late).min(LAST_MS - 1));
         }
         // Some holes are longer than the lookback of five minutes.
         t += if rng.one_in(150) { 400_000 } else { 15_000 };

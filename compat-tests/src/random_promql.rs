@@ -86,13 +86,7 @@ impl Generator {
             let native = self.native && self.rng.one_in(2);
             return if native { self.directed_native(when) } else { self.directed(when) };
         }
-        let expr = loop {
-            self.picks.clear();
-            let expr = self.expr(instant);
-            if !is_odd(&expr) {
-                break expr;
-            }
-        };
+        let expr = self.expr(instant);
         let meaning = match when {
             When::Range(start, end, _) if expr.contains("info(") => {
                 let of = |t: i64| format!(" @ {}", seconds(t));
@@ -213,8 +207,8 @@ impl Generator {
             0..=2 if self.native => {
                 (String::new(), vec!["__name__=~\"nh|nh_float|nh_mixed\"".to_owned()])
             }
-            3 if self.native => {
-                let odd = [native::SMALL, native::ODD_SUMS, native::ODD_BOUNDS];
+            3..=4 if self.native => {
+                let odd = [native::SMALL, native::ODD_SUMS, native::ODD_BOUNDS, native::SHIFTS];
                 (self.one_of(&odd), Vec::new())
             }
             0 => {
@@ -551,20 +545,6 @@ impl Generator {
         }
         format!("({left}) {op}{matching} ({right})")
     }
-}
-
-/// Whether `expr` does what 3.5 does in another way with the odd native histograms: only
-/// `directed_native` asks for that.
-fn is_odd(expr: &str) -> bool {
-    let has = |words: &[&str]| words.iter().any(|word| expr.contains(word));
-    (has(&[native::SMALL, "nh_gauge", "nh_custom_float"]) && has(&["rate(", "increase("]))
-        || (has(&["nh"]) && has(&["rate((", "increase((", "changes("]))
-        // The last digits of what is computed, as text; and quantiles of negative counts.
-        || (has(&["nh"]) && has(&["count_values"]) && has(&["quantile", "over_time", "avg", "sum", "*", "/"]))
-        || (has(&["nh"]) && has(&["histogram_quantile"]) && has(&["-("]))
-        // Without their buckets, which 3.5 does not read for these, all histograms mix.
-        || (has(&[native::BOTH]) && has(&["histogram_count", "histogram_sum", "histogram_avg"]))
-        || (has(&[native::ODD_SUMS]) && has(&["histogram_quantile", "avg", "sum"]))
 }
 
 /// A duration as it is written.

@@ -9,10 +9,22 @@ use crate::functions::notes::{self, Operation};
 use crate::histogram::arithmetic::Outcome;
 use crate::number;
 
-/// What is said once per text: identical annotations merge, and name the last place in the query.
+/// What is said once per text: identical annotations merge, and name the place that Prometheus comes
+/// to last.
 #[derive(Debug, Clone, Default)]
 pub struct Annotations {
-    entries: BTreeMap<Key, (Pos, Detail)>,
+    entries: BTreeMap<Key, (Place, Detail)>,
+}
+
+/// What an annotation is about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The part of the query; none where a function is given a subquery, of which Prometheus has
+    /// forgotten where it was when it evaluates the function. It then names the beginning.
+    pub pos: Option<Pos>,
+    /// When Prometheus is done with the function or operator that says so, among the parts of the
+    /// query: of equal texts it keeps the last.
+    pub turn: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,39 +107,44 @@ impl Annotations {
     }
 
     /// Adds a warning; `text` is without the prefix `PromQL warning: ` and the position.
-    pub fn warn(&mut self, text: impl Into<String>, pos: Pos) {
-        self.add(Severity::Warning, text.into(), pos, None);
+    pub fn warn(&mut self, text: impl Into<String>, place: Place) {
+        self.add(Severity::Warning, text.into(), place, None);
     }
 
     /// Adds an info; `text` is without the prefix `PromQL info: ` and the position.
-    pub fn info(&mut self, text: impl Into<String>, pos: Pos) {
-        self.add(Severity::Info, text.into(), pos, None);
+    pub fn info(&mut self, text: impl Into<String>, place: Place) {
+        self.add(Severity::Info, text.into(), place, None);
     }
 
     /// Adds the monotonicity info; `text` is what stands before `, from buckets`.
-    pub fn monotonicity(&mut self, text: impl Into<String>, pos: Pos, numbers: Monotonicity) {
-        self.add(Severity::Info, text.into(), pos, Some(numbers));
+    pub fn monotonicity(&mut self, text: impl Into<String>, place: Place, numbers: Monotonicity) {
+        self.add(Severity::Info, text.into(), place, Some(numbers));
     }
 
     /// Adds what the addition or subtraction of histograms had to say.
-    pub fn histogram_outcome(&mut self, outcome: Outcome, operation: Operation, pos: Pos) {
+    pub fn histogram_outcome(&mut self, outcome: Outcome, operation: Operation, place: Place) {
         if outcome.conflicting_resets {
-            self.warn(notes::conflicting_resets(operation), pos);
+            self.warn(notes::conflicting_resets(operation), place);
         }
         if outcome.mismatched_bounds {
-            self.info(notes::mismatched_bounds(operation), pos);
+            self.info(notes::mismatched_bounds(operation), place);
         }
     }
 
-    fn add(&mut self, severity: Severity, text: String, pos: Pos, numbers: Option<Monotonicity>) {
+    fn add(
+        &mut self,
+        severity: Severity,
+        text: String,
+        place: Place,
+        numbers: Option<Monotonicity>,
+    ) {
         debug_assert!(
             TEXTS.iter().any(|(of, start)| *of == severity && text.starts_with(start)),
             "{text:?} is not in the table of texts"
         );
-        let (place, detail) = self.entries.entry(Key { severity, text }).or_default();
-        // Prometheus evaluates from the left, and of equal texts the later one replaces the other.
-        if pos.start >= place.start {
-            *place = pos;
+        let (last, detail) = self.entries.entry(Key { severity, text }).or_default();
+        if place.turn >= last.turn {
+            *last = place;
         }
         detail.monotonicity = match (detail.monotonicity, numbers) {
             (Some(a), Some(b)) => Some(Monotonicity {
@@ -144,19 +161,21 @@ impl Annotations {
 
     /// Takes over the annotations of a part of the evaluation.
     pub fn merge(&mut self, other: Self) {
-        for (key, (pos, detail)) in other.entries {
-            self.add(key.severity, key.text, pos, detail.monotonicity);
+        for (key, (place, detail)) in other.entries {
+            self.add(key.severity, key.text, place, detail.monotonicity);
         }
     }
 
-    /// The same annotations about another occurrence of the text that they are about, which begins at
-    /// byte `to` and not at byte `from`.
+    /// The same annotations about another occurrence of the part that they are about, which begins
+    /// where `to` does and not where `from` does.
     #[must_use]
-    pub(crate) fn moved(&self, from: u32, to: u32) -> Self {
-        let move_place = |at: u32| at.wrapping_sub(from).wrapping_add(to);
-        let moved = self.entries.iter().map(|(key, (pos, detail))| {
-            let pos = Pos { start: move_place(pos.start), end: move_place(pos.end) };
-            (key.clone(), (pos, detail.clone()))
+    pub(crate) fn moved(&self, from: Place, to: Place) -> Self {
+        let starts = [from, to].map(|place| place.pos.unwrap_or_default().start);
+        let move_pos = |at: u32| at.wrapping_sub(starts[0]).wrapping_add(starts[1]);
+        let moved = self.entries.iter().map(|(key, (place, detail))| {
+            let pos = place.pos.map(|p| Pos { start: move_pos(p.start), end: move_pos(p.end) });
+            let turn = place.turn.wrapping_sub(from.turn).wrapping_add(to.turn);
+            (key.clone(), (Place { pos, turn }, detail.clone()))
         });
         Self { entries: moved.collect() }
     }
@@ -167,25 +186,26 @@ impl Annotations {
     }
 
     /// Severity, text, place and numbers of each, warnings first.
-    pub fn iter(&self) -> impl Iterator<Item = (Severity, &str, Pos, &Detail)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Severity, &str, Place, &Detail)> {
         self.entries
             .iter()
-            .map(|(key, (pos, detail))| (key.severity, key.text.as_str(), *pos, detail))
+            .map(|(key, (place, detail))| (key.severity, key.text.as_str(), *place, detail))
     }
 
     /// Each annotation as Prometheus prints it: prefix, text and the line and column of its place
     /// in `query`.
     pub fn render_all(&self, query: &str) -> Vec<(Severity, String)> {
         self.iter()
-            .map(|(severity, text, pos, detail)| {
+            .map(|(severity, text, place, detail)| {
                 let prefix = match severity {
                     Severity::Warning => "PromQL warning: ",
                     Severity::Info => "PromQL info: ",
                 };
                 let numbers =
                     detail.monotonicity.map_or_else(String::new, |numbers| numbers.to_string());
-                let place = ParseError::new(query, pos, "").line_column();
-                let (line, column) = place.unwrap_or((1, 1));
+                let pos = place.pos.unwrap_or_default();
+                let (line, column) =
+                    ParseError::new(query, pos, "").line_column().unwrap_or((1, 1));
                 (severity, format!("{prefix}{text}{numbers} ({line}:{column})"))
             })
             .collect()
@@ -259,8 +279,9 @@ mod tests {
     #[test]
     fn places_are_lines_and_columns() {
         let mut annotations = Annotations::new();
-        annotations.warn(notes::invalid_quantile(2.0), Pos { start: 5, end: 6 });
-        annotations.info("ignored histogram in min aggregation", Pos { start: 0, end: 1 });
+        let at = |start| Place { pos: Some(Pos { start, end: start + 1 }), turn: 1 };
+        annotations.warn(notes::invalid_quantile(2.0), at(5));
+        annotations.info("ignored histogram in min aggregation", at(0));
         let (warnings, infos) = annotations.render("ab\ncd");
         let quantile = "PromQL warning: quantile value should be between 0 and 1, got 2 (2:3)";
         assert_eq!(warnings, [quantile]);
@@ -271,7 +292,7 @@ mod tests {
     fn more_than_ten_are_counted() {
         let mut annotations = Annotations::new();
         for i in 0..13 {
-            annotations.info(format!("ignored histogram in {i:02} aggregation"), Pos::default());
+            annotations.info(format!("ignored histogram in {i:02} aggregation"), Place::default());
         }
         let (_, infos) = annotations.render("x");
         assert_eq!((infos.len(), infos[10].as_str()), (11, "3 more info annotations omitted"));
@@ -280,11 +301,13 @@ mod tests {
     #[test]
     fn equal_texts_are_one_at_the_last_place() {
         let mut annotations = Annotations::new();
-        for (q, start) in [(2.0, 4), (2.0, 9), (2.0, 7), (3.0, 1)] {
-            annotations.warn(notes::invalid_quantile(q), Pos { start, end: start + 1 });
+        for (q, start, turn) in [(2.0, 4, 3), (2.0, 9, 5), (2.0, 7, 5), (2.0, 12, 2), (3.0, 1, 8)] {
+            let pos = Some(Pos { start, end: start + 1 });
+            annotations.warn(notes::invalid_quantile(q), Place { pos, turn });
         }
-        let places: Vec<u32> = annotations.iter().map(|(_, _, pos, _)| pos.start).collect();
-        assert_eq!(places, [9, 1]);
+        let starts: Vec<Option<u32>> =
+            annotations.iter().map(|(_, _, place, _)| place.pos.map(|pos| pos.start)).collect();
+        assert_eq!(starts, [Some(7), Some(1)]);
     }
 
     #[test]

@@ -51,6 +51,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use model::{Interrupt, Queryable};
 
+use crate::annotations::Place;
 use crate::ast::{Ast, Expr, NodeId};
 use crate::engine::{EngineOptions, QueryError};
 use crate::plan::{Class, Plan};
@@ -142,6 +143,14 @@ impl Query<'_> {
         }
         id
     }
+
+    /// The place of `argument` in what node `by` says of it.
+    pub(crate) fn place(&self, argument: NodeId, by: NodeId) -> Place {
+        let argument = self.unwrapped(argument);
+        let subquery = matches!(self.ast.expr(argument), Expr::Subquery(_));
+        let pos = (!subquery).then(|| self.ast.pos(argument));
+        Place { pos, turn: self.plan.node(by).turn }
+    }
 }
 
 /// The operator for the vector expression `id` over `steps`.
@@ -203,9 +212,7 @@ fn build_node<'q>(
     match query.ast.expr(id) {
         Expr::Vector(_) => selector::build(query, id, steps, selector::Emit::Value, state),
         Expr::Call { function, args } => call::build(query, id, function, args, steps, state),
-        Expr::Aggregate(aggregate) => {
-            aggregate::build(query, aggregate, query.ast.pos(id), steps, state)
-        }
+        Expr::Aggregate(aggregate) => aggregate::build(query, aggregate, id, steps, state),
         Expr::Binary(_) => binary::build(query, id, steps, state),
         Expr::Unary { negative, expr } => {
             element::build_unary(query, *expr, *negative, steps, state)

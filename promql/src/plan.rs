@@ -48,6 +48,8 @@ pub(crate) struct NodePlan {
     pub(crate) labels_for: Option<NodeId>,
     /// The call or aggregation directly above, parentheses aside.
     above: Option<NodeId>,
+    /// How many parts of the query Prometheus is done with before this one.
+    pub(crate) turn: u32,
 }
 
 /// Functions whose value depends on the time of the step itself, so that `@` on the selector does
@@ -111,8 +113,31 @@ impl Plan {
         for (id, node) in ast.iter().rev() {
             plan.tell_children(id, &node.expr);
         }
+        plan.take_turns(ast);
         (plan.classes, plan.uses) = common::classes(ast, &plan.nodes);
         Ok(plan)
+    }
+
+    /// Numbers the nodes in the order in which Prometheus evaluates them: parameters first, then what is
+    /// to the left, but a subquery before the other arguments of a function.
+    fn take_turns(&mut self, ast: &Ast) {
+        let mut turn = 0;
+        let mut stack = vec![(ast.root(), false)];
+        while let Some((id, children_done)) = stack.pop() {
+            if children_done {
+                self.nodes[id.0 as usize].turn = turn;
+                turn += 1;
+                continue;
+            }
+            stack.push((id, true));
+            // What is to come first goes onto the stack last.
+            let mut children = ast.expr(id).children();
+            if !matches!(ast.expr(id), Expr::Aggregate(_)) {
+                children.reverse();
+                children.sort_by_key(|child| matches!(ast.expr(*child), Expr::Subquery(_)));
+            }
+            stack.extend(children.into_iter().map(|child| (child, false)));
+        }
     }
 
     fn tell_children(&mut self, id: NodeId, expr: &Expr) {
@@ -189,6 +214,7 @@ impl Plan {
             counts_only: false,
             labels_for: None,
             above: None,
+            turn: 0,
         };
         match expr {
             Expr::Number { .. } => {
@@ -242,8 +268,8 @@ impl Plan {
                 };
             }
             Expr::Aggregate(aggregate) => {
-                facts.invariant = self.node(aggregate.expr).invariant
-                    && aggregate.param.is_none_or(|p| self.node(p).invariant);
+                // Whatever the parameter does: Prometheus then takes it from the first step.
+                facts.invariant = self.node(aggregate.expr).invariant;
                 // Of the names only those of a `by` list survive; `count_values` makes labels.
                 facts.one_name = if aggregate.op.keeps_series() {
                     self.node(aggregate.expr).one_name

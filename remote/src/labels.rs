@@ -89,6 +89,19 @@ pub enum LabelsError {
     ExemplarTooLong,
 }
 
+impl LabelsError {
+    /// Whether the set is over one of the [`LabelLimits`].
+    pub const fn is_over_limit(&self) -> bool {
+        matches!(
+            self,
+            Self::TooManyLabels { .. }
+                | Self::NameTooLong { .. }
+                | Self::ValueTooLong { .. }
+                | Self::SetTooLong { .. }
+        )
+    }
+}
+
 /// Characters in names and values of an exemplar's labels (`OpenMetrics` 1.0).
 const MAX_EXEMPLAR_CHARS: usize = 128;
 

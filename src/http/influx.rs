@@ -92,6 +92,7 @@ fn count(cx: &Context, outcome: &Outcome, bytes: u64) {
     add(&counters.samples, outcome.report.stored);
     add(&counters.late, outcome.report.late);
     add(&counters.refused, outcome.report.refused);
+    cx.app.metrics.rows_over_limits(&outcome.report.over_limits, outcome.labels_over_limit);
     add(&counters.bytes, bytes);
     add(&counters.bad_lines, outcome.num_bad);
     add(&counters.strings_dropped, outcome.strings);

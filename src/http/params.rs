@@ -75,9 +75,49 @@ pub(crate) fn parse_time(text: &str) -> Result<i64, String> {
     time.ok_or_else(|| format!("cannot parse {} to a valid timestamp", model::go_quote(text)))
 }
 
-/// Go's float syntax as far as senders use it: not the words that Rust alone reads.
+/// A float as Go's `strconv.ParseFloat` reads it: an underscore between two digits, or hexadecimal with
+/// an exponent of two. What is too large to be finite is refused.
 fn parse_float(text: &str) -> Option<f64> {
-    text.parse().ok()
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let hex = unsigned.strip_prefix("0x").or_else(|| unsigned.strip_prefix("0X"));
+    let plain = without_underscores(hex.unwrap_or(text), hex.is_some())?;
+    let value = match hex {
+        Some(_) if text.starts_with('-') => -hex_float(&plain)?,
+        Some(_) => hex_float(&plain)?,
+        None => plain.parse().ok()?,
+    };
+    let word = !plain.bytes().any(|b| b.is_ascii_digit());
+    (word || f64::is_finite(value)).then_some(value)
+}
+
+/// `text` without its underscores; `None` where one is not between digits, or behind the `0x` that
+/// was taken off.
+fn without_underscores(text: &str, hex: bool) -> Option<String> {
+    let bytes = text.as_bytes();
+    let is_digit = |b: u8| if hex { b.is_ascii_hexdigit() } else { b.is_ascii_digit() };
+    for (at, _) in text.match_indices('_') {
+        let before = at.checked_sub(1).map_or(hex, |at| is_digit(bytes[at]));
+        if !before || !bytes.get(at + 1).is_some_and(|b| is_digit(*b)) {
+            return None;
+        }
+    }
+    Some(text.replace('_', ""))
+}
+
+/// `a.bp-4` behind `0x`: to a few units in the last place, which is far below a millisecond.
+fn hex_float(text: &str) -> Option<f64> {
+    let (mantissa, exponent) = text.split_once(['p', 'P'])?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    if whole.len() + fraction.len() == 0 {
+        return None;
+    }
+    let mut value = 0.0;
+    for digit in whole.chars().chain(fraction.chars()) {
+        value = value * 16.0 + f64::from(digit.to_digit(16)?);
+    }
+    let exponent: i32 = exponent.parse().ok()?;
+    let fraction_bits = i32::try_from(fraction.len()).ok()?.checked_mul(4)?;
+    Some(value * 2_f64.powi(exponent.checked_sub(fraction_bits)?))
 }
 
 fn seconds_to_ms(seconds: f64) -> Option<i64> {
@@ -190,10 +230,12 @@ pub(crate) fn parse_duration(text: &str) -> Result<i64, String> {
                 quoted()
             ));
         }
-        if !seconds.is_nan() {
-            #[expect(clippy::cast_possible_truncation, reason = "in range as just checked")]
-            return Ok((seconds * 1000.0) as i64);
+        if seconds.is_nan() {
+            // To Prometheus the longest time that is less than none.
+            return Ok(i64::MIN / 1_000_000);
         }
+        #[expect(clippy::cast_possible_truncation, reason = "in range as just checked")]
+        return Ok((seconds * 1000.0) as i64);
     } else if let Ok(ms) = promql::parse_duration(text) {
         return Ok(ms);
     }

@@ -93,6 +93,9 @@ pub(super) fn ingest_failure(e: &IngestError) -> Failure {
         IngestError::Append(AppendError::OverBudget(_)) => {
             Failure::Busy { message: text, limit: "memory" }
         }
+        IngestError::Append(AppendError::LogFull { .. }) => {
+            Failure::Busy { message: text, limit: "wal" }
+        }
         IngestError::Append(AppendError::Closed) => Failure::NotReady { stopping: true },
         IngestError::Append(AppendError::Wal(_)) => Failure::Internal(text),
     }
@@ -103,6 +106,7 @@ fn count(cx: &Context, outcome: &Outcome) {
     add(&counters.samples, outcome.report.stored);
     add(&counters.late, outcome.report.late);
     add(&counters.refused, outcome.report.refused);
+    cx.app.metrics.rows_over_limits(&outcome.report.over_limits, outcome.labels_over_limit);
     add(&counters.bytes, outcome.bytes);
     add(&counters.exemplars_dropped, outcome.exemplars);
     if outcome.report.refused > 0 && cx.app.logs.allow("refused") {

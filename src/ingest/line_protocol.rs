@@ -59,6 +59,8 @@ pub(crate) struct Outcome {
     pub(crate) strings: u64,
     /// Tags called `__name__`, which lose to the metric name.
     pub(crate) name_tags: u64,
+    /// Label sets over a limit.
+    pub(crate) labels_over_limit: u64,
 }
 
 /// Where the series of a request come from, for the rare case that their labels are needed.
@@ -125,6 +127,7 @@ fn ingest_into(
             }
         }
         if bad.count() > 0 {
+            outcome.labels_over_limit = mapping.over_limit;
             bad.report(&mut outcome);
             return Ok(outcome);
         }
@@ -139,6 +142,7 @@ fn ingest_into(
         })
     })?;
     outcome.name_tags = mapping.name_tags;
+    outcome.labels_over_limit = mapping.over_limit;
     bad.report(&mut outcome);
     outcome.dropped = report.refused.saturating_sub(bad_rows);
     let mut why = report.refusals.iter().map(|(_, why)| why);

@@ -1,7 +1,7 @@
 //! Remote write 1.0: known series are found by the raw bytes of their labels; labels are parsed
 //! only for those that storage has not seen.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use model::{Labels, MetricMetadata};
 use remote::histogram::{HistogramError, admit};
@@ -25,6 +25,8 @@ pub(crate) struct Outcome {
     pub(crate) bytes: u64,
     /// What to answer about refused rows; empty where there are none.
     pub(crate) refused: String,
+    /// Label sets over a limit.
+    pub(crate) labels_over_limit: u64,
 }
 
 /// Buffers that a thread keeps from request to request.
@@ -112,14 +114,20 @@ fn append(
         let metadata = MetricMetadata { kind: row.kind, help, unit };
         (row.family.to_owned(), metadata)
     }));
+    let over_limit = Cell::new(0);
     let labels = |row: u32| -> Result<Labels, String> {
         let row = decoded.series.get(row as usize).ok_or("no such series in the request")?;
-        v1::parse_labels(decoded.raw_labels(row), &settings.labels).map_err(|e| e.to_string())
+        v1::parse_labels(decoded.raw_labels(row), &settings.labels).map_err(|e| {
+            over_limit.set(over_limit.get() + u64::from(e.is_over_limit()));
+            e.to_string()
+        })
     };
     // Storage counts the series of its batch, the texts those of the request.
     let row_of = |series: u32| rows.get(series as usize).copied().unwrap_or(u32::MAX);
     let policy = settings.policy(DuplicatePolicy::Refuse);
     let mut report = db.append(batch, &policy, &mut |series| labels(row_of(series)))?;
+    // Texts of refusals parse labels again.
+    let labels_over_limit = over_limit.get();
     report.refused += bad.count;
     let bad = bad.first.into_iter().map(|(row, e)| (row, e.to_string()));
     let refused = report.refusals.iter().map(|(series, why)| (row_of(*series), why.to_string()));
@@ -128,6 +136,7 @@ fn append(
         refused: refused_text(&report, &lines, labels),
         report,
         exemplars: decoded.num_exemplars as u64,
+        labels_over_limit,
         bytes: 0,
     })
 }

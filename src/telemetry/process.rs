@@ -57,6 +57,12 @@ pub(crate) fn thread_cpu_time() -> Duration {
     Duration::try_from(now).unwrap_or_default()
 }
 
+/// Bytes of memory that the process has, and of files that are mapped into it and in memory.
+pub(crate) fn resident_memory() -> Option<(u64, u64)> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    Some((kib_field(&status, "RssAnon:")?, kib_field(&status, "RssFile:")?))
+}
+
 /// Memory that the process may use: the smallest of the host's and its cgroup's.
 pub(crate) fn available_memory() -> u64 {
     let host = fs::read_to_string("/proc/meminfo")
@@ -111,5 +117,6 @@ mod tests {
         let process = Process::read();
         assert!(process.resident_bytes > 0 && process.open_fds > 0 && process.max_fds > 0);
         assert!(available_memory() >= process.resident_bytes);
+        assert!(resident_memory().is_some_and(|(anonymous, mapped)| anonymous > 0 && mapped > 0));
     }
 }

@@ -1,5 +1,7 @@
 //! What a caller hands to [`Db::append`](crate::Db) and what it gets back.
 
+use std::collections::BTreeMap;
+
 use model::{HistogramValue, Labels, MetricMetadata};
 use xxhash_rust::xxh3::Xxh3Builder;
 
@@ -137,13 +139,15 @@ pub enum Refusal {
     #[error("out of bounds")]
     TooOld,
     /// The limit on active series; known series continue.
-    #[error("active series limit of {limit} reached")]
+    #[error("active series limit of {limit} reached (max-series)")]
     TooManySeries {
         /// The limit.
         limit: u64,
     },
     /// The memory budget leaves no room for new series.
-    #[error("over {percent} % of the memory limit of {limit} bytes in use, no new series")]
+    #[error(
+        "over {percent} % of the memory limit of {limit} bytes in use (memory-limit), no new series"
+    )]
     NoMemory {
         /// The part of the limit that may be in use.
         percent: u64,
@@ -156,6 +160,21 @@ pub enum Refusal {
         /// The limit.
         limit: usize,
     },
+}
+
+impl Refusal {
+    /// The limit that refused, by the name under which refusals are counted; `None` where it was not
+    /// one of storage's.
+    pub const fn limit(&self) -> Option<&'static str> {
+        match self {
+            Self::Labels(_) | Self::Duplicate { .. } => None,
+            Self::TooFarInFuture => Some("future"),
+            Self::TooOld => Some("retention"),
+            Self::TooManySeries { .. } => Some("series"),
+            Self::NoMemory { .. } => Some("memory"),
+            Self::TooManyNewLabels { .. } => Some("new_labels"),
+        }
+    }
 }
 
 /// What became of a batch.
@@ -173,6 +192,8 @@ pub struct AppendReport {
     pub new_label_bytes: usize,
     /// Rows not stored.
     pub refused: u64,
+    /// Of those, how many each limit refused.
+    pub over_limits: BTreeMap<&'static str, u64>,
     /// The first refusals, at most [`MAX_REFUSALS`], each with its index in `AppendBatch::series`.
     pub refusals: Vec<(u32, Refusal)>,
 }
@@ -189,6 +210,14 @@ pub enum AppendError {
     /// The memory budget has no room for the rows.
     #[error("{0}")]
     OverBudget(#[from] model::OverBudget),
+    /// The log is over its bound and could not be made shorter; try again later.
+    #[error("write-ahead log is {bytes} bytes, limit {limit} (max-wal-bytes)")]
+    LogFull {
+        /// Its length.
+        bytes: u64,
+        /// The bound.
+        limit: u64,
+    },
     /// The log could not be written or synced.
     #[error("write-ahead log: {0}")]
     Wal(String),

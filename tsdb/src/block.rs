@@ -23,6 +23,7 @@ use crate::postings::{Postings, PostingsSource, VisitValue, resolve};
 use crate::query::coded::{Coded, Texts};
 
 mod cache;
+mod cold;
 mod columns;
 pub mod directory;
 mod intern;
@@ -31,6 +32,7 @@ mod pages;
 mod postings;
 pub mod reader;
 pub mod rows;
+mod scratch;
 mod sealed;
 mod series;
 pub mod split;
@@ -249,8 +251,10 @@ impl Block {
         Ok(self.chunks.verify(pace)? && self.index.verify(pace)?)
     }
 
-    /// Forgets everything decoded; it is read again when needed.
+    /// Forgets everything decoded and lets go of the files' pages; it is read again when needed.
     pub fn drop_caches(&self) {
+        self.chunks.release();
+        self.index.release();
         self.columns.drop_cache();
         self.symbols.drop_cache();
         self.series.drop_cache();
@@ -258,7 +262,8 @@ impl Block {
 
     /// Bytes of memory held: directories, and decoded pages and columns.
     pub fn heap_bytes(&self) -> usize {
-        self.rows.heap_bytes()
+        self.chunks.heap_bytes()
+            + self.rows.heap_bytes()
             + self.columns.heap_bytes()
             + self.symbols.heap_bytes()
             + self.series.heap_bytes()

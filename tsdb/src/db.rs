@@ -5,6 +5,7 @@ mod compaction;
 mod delete;
 mod floor;
 mod flush;
+mod log_limit;
 mod open;
 mod queryable;
 mod scrub;
@@ -15,12 +16,13 @@ mod steps;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use hashbrown::HashMap;
 use model::{Account, MetricMetadata};
 use parking_lot::{Mutex, MutexGuard, RwLock};
+use roaring::RoaringBitmap;
 
 use crate::abort::{AbortOnPanic, Held};
 use crate::append::{
@@ -93,6 +95,10 @@ pub struct Db {
     /// One flush, checkpoint or change of the set of blocks at a time.
     maintenance: Mutex<Maintenance>,
     compaction: Compaction,
+    /// The bound on the log.
+    log_limit_bytes: u64,
+    /// What retention keeps begins here, ms.
+    retained_from_ms: AtomicI64,
     /// Why writes are refused for want of disk.
     short_of_disk: ArcSwapOption<String>,
     /// Deletions that are logged, and that blocks do not show yet.
@@ -115,11 +121,13 @@ pub struct Db {
 struct Maintenance {
     manifest: Manifest,
     /// Slots of dropped series, to be freed when no query can name them.
-    dropped_slots: Vec<u32>,
+    dropped_slots: RoaringBitmap,
     /// The checkpoint that was found damaged: it goes to the quarantine, not away.
     damaged_checkpoint: Option<u64>,
     /// Length of the last checkpoint.
     checkpoint_bytes: u64,
+    /// Live series when it was written.
+    checkpoint_series: u64,
     /// The wall clock when late samples were first seen in memory, ms.
     late_since_ms: Option<u64>,
     /// Whether chunks below the view's boundary may still be in the head.
@@ -150,6 +158,7 @@ impl Db {
             return Err(AppendError::Closed);
         }
         self.check_disk()?;
+        self.check_log()?;
         let bytes = batch.num_rows() as u64 * ROW_BYTES;
         let charge = self.options.memory.charge(Account::Wal, bytes)?;
         let reservation =

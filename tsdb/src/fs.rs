@@ -178,6 +178,9 @@ pub trait FsRead: Send + Sync + Debug {
     /// # Errors
     /// `UnexpectedEof` where the range is not inside the file; else what the system says.
     fn bytes(&self, offset: u64, len: u64) -> io::Result<Cow<'_, [u8]>>;
+
+    /// Lets go of what is in memory and can be read again; slices that were borrowed stay valid.
+    fn release(&self) {}
 }
 
 /// Holds a lock until dropped.

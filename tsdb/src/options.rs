@@ -47,6 +47,9 @@ pub struct DbOptions {
     pub checkpoint_wal_bytes: u64,
     /// A checkpoint is written when the log is longer than this, whatever a checkpoint takes.
     pub max_wal_bytes: u64,
+    /// The bound on the log: at this length everything is flushed, at half as much again writes are
+    /// refused. 0 is 8 GiB, at most a tenth of the disk.
+    pub wal_limit_bytes: u64,
     /// Compaction makes no block longer than this, ms.
     pub max_compacted_range_ms: i64,
     /// Compaction merges no more than this many bytes of blocks into one.
@@ -74,6 +77,7 @@ impl Default for DbOptions {
             checkpoint_wal_bytes: 32 << 20,
             max_late_age_ms: 60 * 60 * 1000,
             max_wal_bytes: 256 << 20,
+            wal_limit_bytes: 0,
             max_compacted_range_ms: 120 * DEFAULT_BLOCK_RANGE_MS,
             max_block_bytes: 8 << 30,
             min_free_bytes: 64 << 20,

@@ -23,6 +23,8 @@ struct Counts {
     negative: BTreeMap<i32, f64>,
     sum: f64,
     custom: Vec<f64>,
+    /// Whether what is above and what is below zero is observed.
+    sides: [bool; 2],
 }
 
 /// How the histograms of a series come about.
@@ -46,8 +48,9 @@ struct Kind {
     odd_sums: bool,
     /// Custom bounds that differ.
     odd_bounds: bool,
-    /// Zero thresholds to choose from where the schema is. With more than one schema there is one,
-    /// which is a bound of all of them: 3.5 counts twice what both changes move.
+    /// Buckets on one side only, now and then.
+    sides: bool,
+    /// Zero thresholds to choose from where the schema is.
     thresholds: &'static [f64],
     /// Every so many samples a float; never where 0.
     float_one_in: u64,
@@ -63,6 +66,7 @@ const PLAIN: Kind = Kind {
     small: false,
     odd_sums: false,
     odd_bounds: false,
+    sides: false,
     thresholds: &[0.5],
     float_one_in: 0,
 };
@@ -93,6 +97,15 @@ const KINDS: &[Kind] = &[
         ..PLAIN
     },
     Kind { name: "nh_odd_sums", odd_sums: true, negative: true, ..PLAIN },
+    Kind {
+        name: "nh_shifts",
+        schemas: &[0, 1, 2],
+        thresholds: &[0.0, 0.001, 0.3, 0.5, 1.0],
+        changes: true,
+        negative: true,
+        sides: true,
+        ..PLAIN
+    },
     Kind { name: "nh_odd_bounds", odd_bounds: true, schemas: &[CUSTOM], ..PLAIN },
 ];
 
@@ -116,6 +129,8 @@ pub const BOTH: &str = "nh_both";
 pub const SMALL: &str = "nh_small";
 /// Histograms whose sums are NaN or infinite.
 pub const ODD_SUMS: &str = "nh_odd_sums";
+/// Histograms whose schema and zero threshold change at once, with buckets on either side or on both.
+pub const SHIFTS: &str = "nh_shifts";
 /// Custom buckets with different bounds.
 pub const ODD_BOUNDS: &str = "nh_odd_bounds";
 
@@ -184,15 +199,20 @@ fn start(kind: Kind, rng: &mut Rng, base: f64) -> Counts {
         // What was counted was not a number, or an infinite one.
         counts.sum = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY][index(rng, 3)];
     }
+    // Else always on the same sides, because 3.5 fills in empty buckets and then sees the side.
+    let all = [[true, true], [true, false], [false, true]];
+    let sides = if kind.sides { all[index(rng, 3)] } else { [true, kind.negative] };
+    counts.sides = sides;
     if kind.small {
         return counts;
     }
-    // Always on the same sides, because 3.5 fills in empty buckets and then sees the side.
     let buckets = i32::try_from(counts.custom.len()).expect("few buckets");
     for at in if schema == CUSTOM { 0..buckets + 1 } else { 1..4 } {
-        counts.positive.insert(at, base + whole(rng, 1_000));
-        counts.sum += base;
-        if kind.negative {
+        if sides[0] {
+            counts.positive.insert(at, base + whole(rng, 1_000));
+            counts.sum += base;
+        }
+        if sides[1] {
             counts.negative.insert(at, base + whole(rng, 100));
             counts.sum -= base;
         }
@@ -212,7 +232,12 @@ fn observe(kind: Kind, rng: &mut Rng, counts: &mut Counts) {
             continue;
         }
         let value = (rng.unit() * 12.0 - 6.0).exp2();
-        let sign = if kind.negative && rng.one_in(3) { -1.0 } else { 1.0 };
+        let sign = match counts.sides {
+            [_, false] => 1.0,
+            [false, _] => -1.0,
+            _ if rng.one_in(3) => -1.0,
+            _ => 1.0,
+        };
         counts.sum += weight * value * sign;
         if value <= counts.zero_threshold {
             counts.zero += weight;
@@ -235,7 +260,8 @@ fn spans(buckets: &BTreeMap<i32, f64>) -> (Vec<Span>, Vec<f64>) {
     let mut next = 0;
     for (&at, &count) in buckets {
         match spans.last_mut() {
-            Some(span) if at == next => span.length += 1,
+            // Every seventh bucket begins a span of its own, which touches the one before it.
+            Some(span) if at == next && at % 7 != 0 => span.length += 1,
             _ => spans.push(Span { offset: at - next, length: 1 }),
         }
         counts.push(count);
@@ -298,7 +324,7 @@ mod tests {
     fn a_fleet_is_sorted_the_same_for_a_seed_and_has_every_kind() {
         assert_eq!(format!("{:?}", fleet(1)), format!("{:?}", fleet(1)));
         let all = fleet(2);
-        let names = || NAMES.iter().copied().chain([SMALL, ODD_SUMS, ODD_BOUNDS]);
+        let names = || NAMES.iter().copied().chain([SMALL, ODD_SUMS, SHIFTS, ODD_BOUNDS]);
         assert!(names().eq(KINDS.iter().map(|kind| kind.name)));
         assert_eq!(all.len(), names().count() * 6);
         for series in &all {

@@ -11,12 +11,23 @@ impl Generator {
     pub(super) fn directed_native(&mut self, when: When) -> RandomQuery {
         let (span, modifiers) = (self.one_of(SPANS), self.modifiers());
         let odd = native::ODD_SUMS;
-        let expr = match self.rng.below(12) {
-            8 => format!("histogram_count(sum (nh_zero{modifiers}))"),
-            9 => {
-                format!("nh_mixed - ignoring (__name__) group_left () {}{modifiers}", native::BOTH)
+        let expr = match self.rng.below(17) {
+            12 => format!("sqrt(histogram_sum(delta({}[20m]{modifiers})))", native::BOTH),
+            13 => {
+                let of = self.one_of(&["nh_zero", "nh_custom", "nh_moves"]);
+                format!("histogram_quantile({}, -({of}{modifiers}))", self.quantile(0))
             }
-            10 | 11 => format!("changes(nh_zero[20m]{modifiers})"),
+            14 => format!("idelta((avg_over_time(nh_mixed[2m]{modifiers}))[5m:30s])"),
+            15 => {
+                let of = self.one_of(native::NAMES);
+                format!("count_values(\"h\", avg_over_time({of}[5m]{modifiers}))")
+            }
+            16 => {
+                let name = self.one_of(&["rate", "increase", "resets"]);
+                format!("{name}({}[{span}]{modifiers})", native::ODD_BOUNDS)
+            }
+            8 => format!("histogram_count(sum (nh_zero{modifiers}))"),
+            9..=11 => format!("changes(nh_zero[20m]{modifiers})"),
             6 | 7 => {
                 let (of, factor) = (self.one_of(native::NAMES), self.one_of(&["NaN", "Inf"]));
                 format!("{of}{modifiers} * {factor}")

@@ -12,7 +12,8 @@ use fold::Fold;
 
 use super::scalar::{self, Scalars};
 use super::{Query, Rows, State, Steps};
-use crate::ast::{Aggregate, AggregateOp, Expr, Pos, ValueType};
+use crate::annotations::Place;
+use crate::ast::{Aggregate, AggregateOp, Expr, NodeId, ValueType};
 use crate::engine::QueryError;
 
 /// What the aggregation operators share.
@@ -22,14 +23,14 @@ pub(crate) struct Input<'q> {
     steps: usize,
     /// The place that annotations name: that of the aggregated expression, and for ranks that of the
     /// aggregation, as in Prometheus.
-    pos: Pos,
+    place: Place,
 }
 
 /// The operator of an aggregation.
 pub(crate) fn build<'q>(
     query: &'q Query<'q>,
     aggregate: &'q Aggregate,
-    place: Pos,
+    id: NodeId,
     steps: Steps,
     state: &mut State,
 ) -> Result<Rows<'q>, QueryError> {
@@ -41,22 +42,32 @@ pub(crate) fn build<'q>(
         }
         _ => None,
     };
-    let pos = match aggregate.op {
-        AggregateOp::Topk | AggregateOp::Bottomk => place,
-        _ => query.ast.pos(aggregate.expr),
+    let named = match aggregate.op {
+        AggregateOp::Topk | AggregateOp::Bottomk => id,
+        _ => aggregate.expr,
     };
-    let input = Input { aggregate, source, steps: steps.count, pos };
-    assemble(query, input, param, state)
+    let place = query.place(named, id);
+    assemble(query, Input { aggregate, source, steps: steps.count, place }, (id, param), state)
+}
+
+/// The smallest and the largest value of a parameter, which are all that Prometheus warns about; NaN
+/// where one is.
+fn extremes(param: &Scalars, steps: usize) -> (f64, f64) {
+    let values = || (0..steps).map(|step| param.at(step));
+    if values().any(f64::is_nan) {
+        return (f64::NAN, f64::NAN);
+    }
+    (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max))
 }
 
 fn assemble<'q>(
     query: &'q Query<'q>,
     input: Input<'q>,
-    param: Option<Scalars>,
+    (id, param): (NodeId, Option<Scalars>),
     state: &mut State,
 ) -> Result<Rows<'q>, QueryError> {
     let aggregate = input.aggregate;
-    let param_pos = aggregate.param.map(|id| query.ast.pos(id)).unwrap_or_default();
+    let param_place = query.place(aggregate.param.unwrap_or(id), id);
     let param = param.unwrap_or(Scalars::Const(f64::NAN));
     Ok(match aggregate.op {
         AggregateOp::Sum => Box::new(Fold::<accumulator::Total>::new(input)),
@@ -67,10 +78,10 @@ fn assemble<'q>(
         AggregateOp::Max => Box::new(Fold::<accumulator::Max>::new(input)),
         AggregateOp::Stddev => Box::new(Fold::<accumulator::Stddev>::new(input)),
         AggregateOp::Stdvar => Box::new(Fold::<accumulator::Stdvar>::new(input)),
-        AggregateOp::Quantile => rank::quantile(input, param, param_pos, state),
+        AggregateOp::Quantile => rank::quantile(input, param, param_place, state),
         AggregateOp::Topk | AggregateOp::Bottomk => Box::new(rank::Top::new(input, &param)?),
         AggregateOp::Limitk => Box::new(pick::First::new(input, &param)?),
-        AggregateOp::LimitRatio => pick::ratio(input, &param, param_pos, state)?,
+        AggregateOp::LimitRatio => pick::ratio(input, &param, param_place, state)?,
         AggregateOp::CountValues => {
             let id = query.unwrapped(aggregate.param.expect("the type checker asks for a label"));
             let Expr::String(label) = query.ast.expr(id) else {

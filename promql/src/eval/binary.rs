@@ -188,7 +188,7 @@ impl<'q> Chain<'q> {
         };
         let drops_name = super::matching::changes_metric(binary.op) || binary.return_bool;
         let operator =
-            operand::Operator::new(binary.op, binary.return_bool, query.ast.pos(link.id));
+            operand::Operator::new(binary.op, binary.return_bool, query.place(link.id, link.id));
         self.stages.push(Box::new(WithScalar {
             query,
             operator,
@@ -208,8 +208,8 @@ impl<'q> Chain<'q> {
         if binary.op.is_set() {
             sets::stage(binary, right, steps)
         } else {
-            let pos = query.ast.pos(id);
-            Box::new(one_to_many::OneToMany::new(query, binary, pos, right, steps))
+            let place = query.place(id, id);
+            Box::new(one_to_many::OneToMany::new(query, binary, place, right, steps))
         }
     }
 

@@ -5,13 +5,15 @@ use super::scalar::{self, Scalars};
 use super::selector::{self, seconds};
 use super::{Cell, Operator, Query, Row, Rows, State, Steps};
 use super::{absent, histogram, info, label, range, range_function};
-use crate::ast::{Expr, NodeId, Pos, Text, ValueType};
+use crate::annotations::Place;
+use crate::ast::{Expr, NodeId, Text, ValueType};
 use crate::engine::QueryError;
 use crate::functions::{Function, dispatch, math};
 
 /// A call with all that its operator needs.
 pub(crate) struct Call<'q> {
     pub(crate) query: &'q Query<'q>,
+    pub(crate) id: NodeId,
     pub(crate) args: &'q [NodeId],
     pub(crate) steps: Steps,
 }
@@ -41,8 +43,8 @@ impl<'q> Call<'q> {
     }
 
     /// The place of argument `i`.
-    pub(crate) fn pos(&self, i: usize) -> Pos {
-        self.query.ast.pos(self.args[i])
+    pub(crate) fn place(&self, i: usize) -> Place {
+        self.query.place(self.args[i], self.id)
     }
 
     /// Applies `f` to the floats of argument `i`.
@@ -65,7 +67,7 @@ pub(crate) fn build<'q>(
     steps: Steps,
     state: &mut State,
 ) -> Result<Rows<'q>, QueryError> {
-    let call = Call { query, args, steps };
+    let call = Call { query, id, args, steps };
     if let Some(kernel) = dispatch::range_kernel(function.name) {
         return build_range(&call, function.name, kernel, state);
     }
@@ -77,7 +79,7 @@ pub(crate) fn build<'q>(
     }
     match function.name {
         "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => {
-            super::sort::build(&call, id, function.name, state)
+            super::sort::build(&call, function.name, state)
         }
         "label_replace" => label::replace(&call, state),
         "label_join" => label::join(&call, state),
@@ -144,7 +146,7 @@ fn build_range<'q>(
 ) -> Result<Rows<'q>, QueryError> {
     let (query, mut scalars, mut vector) = (call.query, Vec::new(), None);
     // Annotations name the first argument, whichever the range vector is.
-    let pos = call.pos(0);
+    let place = call.place(0);
     let mut one_name = false;
     for (i, id) in call.args.iter().enumerate() {
         if query.plan.node(*id).ty == ValueType::Matrix {
@@ -160,7 +162,7 @@ fn build_range<'q>(
         Some(modifier) => dispatch::extended_kernel(name, modifier)
             .ok_or_else(|| QueryError::Execution(modifier.refusal(name)))?,
     };
-    Ok(range_function::build(query, name, kernel, vector, scalars, (pos, one_name)))
+    Ok(range_function::build(query, name, kernel, vector, scalars, (place, one_name)))
 }
 
 /// One row without labels.

@@ -11,7 +11,7 @@ use super::element::nameless;
 use super::scalar::Scalars;
 use super::state::Held;
 use super::{Cell, Operator, Query, Row, Rows, State, Steps};
-use crate::ast::Pos;
+use crate::annotations::Place;
 use crate::engine::QueryError;
 use crate::functions::histogram::{
     ClassicBucket, bad_bucket_label, classic_fraction, classic_quantile, forced_monotonicity,
@@ -41,16 +41,21 @@ pub(crate) fn build<'q>(
     }
     let (ask, vector) = asked(call, name, state)?;
     let source = call.rows(vector, state)?;
-    Ok(assemble(call, ask, source, call.pos(vector)))
+    Ok(assemble(call, ask, source, call.place(vector)))
 }
 
-fn assemble<'q>(call: &Call<'q>, ask: Vec<Ask<'q>>, source: Rows<'q>, vector_pos: Pos) -> Rows<'q> {
+fn assemble<'q>(
+    call: &Call<'q>,
+    ask: Vec<Ask<'q>>,
+    source: Rows<'q>,
+    vector_place: Place,
+) -> Rows<'q> {
     let rows = Box::new(OfBuckets {
         query: call.query,
         source: Some(source),
         steps: call.steps,
         ask,
-        vector_pos,
+        vector_place,
         ready: VecDeque::new(),
         held: Held::default(),
     });
@@ -70,7 +75,7 @@ fn asked<'q>(
     Ok(match name {
         "histogram_quantile" => {
             let q = call.scalar(0, state)?;
-            warn_of_bad_quantiles(&q, call.steps, call.pos(0), state);
+            warn_of_bad_quantiles(&q, call.steps, call.place(0), state);
             (vec![Ask::Quantile { q, label: None }], 1)
         }
         "histogram_quantiles" => {
@@ -78,7 +83,7 @@ fn asked<'q>(
             let mut asks = Vec::new();
             for i in 2..call.args.len() {
                 let q = call.scalar(i, state)?;
-                warn_of_bad_quantiles(&q, call.steps, call.pos(i), state);
+                warn_of_bad_quantiles(&q, call.steps, call.place(i), state);
                 asks.push(Ask::Quantile { q, label: Some(label) });
             }
             (asks, 0)
@@ -91,9 +96,9 @@ fn asked<'q>(
     })
 }
 
-fn warn_of_bad_quantiles(q: &Scalars, steps: Steps, pos: Pos, state: &mut State) {
+fn warn_of_bad_quantiles(q: &Scalars, steps: Steps, place: Place, state: &mut State) {
     for q in (0..steps.count).map(|step| q.at(step)).filter(|q| !(0.0..=1.0).contains(q)) {
-        state.annotations.warn(notes::invalid_quantile(q), pos);
+        state.annotations.warn(notes::invalid_quantile(q), place);
     }
 }
 
@@ -145,7 +150,7 @@ struct OfBuckets<'q> {
     steps: Steps,
     ask: Vec<Ask<'q>>,
     /// The place of the vector, for annotations.
-    vector_pos: Pos,
+    vector_place: Place,
     ready: VecDeque<Row>,
     held: Held,
 }
@@ -178,7 +183,7 @@ impl OfBuckets<'_> {
             read.of(labels).buckets.push((bound, row));
         } else {
             let text = bad_bucket_label(le, self.query.known_name(&row.labels));
-            state.annotations.warn(text, self.vector_pos);
+            state.annotations.warn(text, self.vector_place);
         }
     }
 
@@ -205,7 +210,7 @@ impl OfBuckets<'_> {
             };
             if native.is_some() && !buckets.is_empty() {
                 let text = mixed_classic_native(self.query.known_name(labels));
-                state.annotations.warn(text, self.vector_pos);
+                state.annotations.warn(text, self.vector_place);
                 continue;
             }
             if native.is_none() && buckets.is_empty() {
@@ -243,7 +248,7 @@ impl OfBuckets<'_> {
             (Ask::Quantile { q, .. }, Some(h)) => {
                 let (v, nan) = quantile::quantile(q.at(step), h);
                 if let Some(nan) = nan {
-                    state.annotations.info(nan_observations(nan, name), self.vector_pos);
+                    state.annotations.info(nan_observations(nan, name), self.vector_place);
                 }
                 v
             }
@@ -252,14 +257,14 @@ impl OfBuckets<'_> {
                 if let Some(repair) = repair {
                     let numbers = repair.at(self.steps.at(step));
                     let text = forced_monotonicity(name);
-                    state.annotations.monotonicity(text, self.vector_pos, numbers);
+                    state.annotations.monotonicity(text, self.vector_place, numbers);
                 }
                 v
             }
             (Ask::Fraction { lower, upper }, Some(h)) => {
                 let (v, nan) = quantile::fraction(lower.at(step), upper.at(step), h);
                 if nan {
-                    state.annotations.info(nan_in_fraction(name), self.vector_pos);
+                    state.annotations.info(nan_in_fraction(name), self.vector_place);
                 }
                 v
             }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use model::{CounterResetHint, FloatHistogram};
 
 use super::{Cell, Row, State};
-use crate::ast::{BinaryOp, Pos};
+use crate::annotations::{Annotations, Place};
+use crate::ast::BinaryOp;
 use crate::elementary;
 use crate::functions::notes::Operation;
 use crate::histogram::{IncompatibleSchemas, arithmetic, compare, trim};
@@ -41,15 +42,38 @@ pub(crate) fn float_op(op: BinaryOp) -> fn(f64, f64) -> f64 {
 pub(crate) struct Operator {
     pub(crate) op: BinaryOp,
     pub(crate) return_bool: bool,
-    pub(crate) pos: Pos,
+    pub(crate) place: Place,
     float: fn(f64, f64) -> f64,
 }
 
 /// What a pair of values gives.
-enum Outcome {
-    Nothing,
+pub(crate) enum Outcome {
+    /// A side has no value.
+    Absent,
+    /// A comparison that does not hold.
+    Filtered,
     Float(f64),
-    Histogram(Arc<FloatHistogram>),
+    Histogram(Arc<FloatHistogram>, Option<Note>),
+    /// The operator is not defined for the pair.
+    Refused(Note),
+}
+
+/// The kind of a value.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    Float,
+    Histogram,
+}
+
+/// What is to be said about a pair.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Note {
+    /// The operator is not defined for values of these kinds.
+    Kinds(Kind, Kind),
+    /// Exponential and custom buckets.
+    Layouts,
+    /// What adding or subtracting two histograms had to say.
+    Histograms(arithmetic::Outcome),
 }
 
 /// Which operand a filtering comparison hands on.
@@ -60,26 +84,18 @@ pub(crate) enum Keep {
     Right,
 }
 
-impl Operator {
-    pub(crate) fn new(op: BinaryOp, return_bool: bool, pos: Pos) -> Self {
-        Self { op, return_bool, pos, float: float_op(op) }
-    }
-
-    /// Puts `lhs op rhs` into `out` at `step`. Whether there is a result.
-    pub(crate) fn apply(
-        &self,
-        (lhs, rhs): (Cell<'_>, Cell<'_>),
-        keep: Keep,
-        out: &mut Row,
-        step: usize,
-        state: &mut State,
-    ) -> bool {
-        match self.outcome(lhs, rhs, keep, state) {
-            Outcome::Nothing => return false,
-            Outcome::Float(v) => out.set_float(step, v),
-            Outcome::Histogram(h) => out.set_histogram(step, h),
+impl Kind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Float => "float",
+            Self::Histogram => "histogram",
         }
-        true
+    }
+}
+
+impl Operator {
+    pub(crate) fn new(op: BinaryOp, return_bool: bool, place: Place) -> Self {
+        Self { op, return_bool, place, float: float_op(op) }
     }
 
     /// `row op value` or `value op row` at every step, in place.
@@ -98,14 +114,15 @@ impl Operator {
         for step in 0..row.steps() {
             let outcome = match (row.cell(step), Cell::Float(scalar(step))) {
                 (Cell::Absent, _) => continue,
-                (v, s) if scalar_left => self.outcome(s, v, keep, state),
-                (v, s) => self.outcome(v, s, keep, state),
+                (v, s) if scalar_left => self.outcome(s, v, keep),
+                (v, s) => self.outcome(v, s, keep),
             };
             row.clear(step);
             match outcome {
-                Outcome::Nothing => {}
+                Outcome::Absent | Outcome::Filtered => {}
                 Outcome::Float(v) => row.set_float(step, v),
-                Outcome::Histogram(h) => row.set_histogram(step, h),
+                Outcome::Histogram(h, _) => row.set_histogram(step, h),
+                Outcome::Refused(note) => self.tell(note, &mut state.annotations),
             }
         }
     }
@@ -123,91 +140,91 @@ impl Operator {
         }
     }
 
-    fn outcome(&self, lhs: Cell<'_>, rhs: Cell<'_>, keep: Keep, state: &mut State) -> Outcome {
+    /// `lhs op rhs`.
+    pub(crate) fn outcome(&self, lhs: Cell<'_>, rhs: Cell<'_>, keep: Keep) -> Outcome {
+        let histogram = |h| Outcome::Histogram(Arc::new(h), None);
         match (lhs, rhs) {
-            (Cell::Absent, _) | (_, Cell::Absent) => Outcome::Nothing,
+            (Cell::Absent, _) | (_, Cell::Absent) => Outcome::Absent,
             (Cell::Float(a), Cell::Float(b)) if !self.op.is_trim() => {
                 let result = (self.float)(a, b);
                 if !self.op.is_comparison() || self.return_bool {
                     Outcome::Float(result)
                 } else if result == 0.0 {
-                    Outcome::Nothing
+                    Outcome::Filtered
                 } else {
                     Outcome::Float(if keep == Keep::Left { a } else { b })
                 }
             }
-            (Cell::Histogram(a), Cell::Histogram(b)) => self.histograms(a, b, state),
+            (Cell::Histogram(a), Cell::Histogram(b)) => self.histograms(a, b),
             (Cell::Histogram(h), Cell::Float(v)) => match self.op {
-                BinaryOp::Mul => Outcome::Histogram(Arc::new(arithmetic::product(h, v))),
-                BinaryOp::Div => Outcome::Histogram(Arc::new(arithmetic::quotient(h, v))),
-                BinaryOp::TrimUpper => {
-                    Outcome::Histogram(Arc::new(trim::trim(h, v, trim::Keep::Below)))
-                }
-                BinaryOp::TrimLower => {
-                    Outcome::Histogram(Arc::new(trim::trim(h, v, trim::Keep::Above)))
-                }
-                _ => self.incompatible("histogram", "float", state),
+                BinaryOp::Mul => histogram(arithmetic::product(h, v)),
+                BinaryOp::Div => histogram(arithmetic::quotient(h, v)),
+                BinaryOp::TrimUpper => histogram(trim::trim(h, v, trim::Keep::Below)),
+                BinaryOp::TrimLower => histogram(trim::trim(h, v, trim::Keep::Above)),
+                _ => Outcome::Refused(Note::Kinds(Kind::Histogram, Kind::Float)),
             },
             (Cell::Float(v), Cell::Histogram(h)) => match self.op {
-                BinaryOp::Mul => Outcome::Histogram(Arc::new(arithmetic::product(h, v))),
-                _ => self.incompatible("float", "histogram", state),
+                BinaryOp::Mul => histogram(arithmetic::product(h, v)),
+                _ => Outcome::Refused(Note::Kinds(Kind::Float, Kind::Histogram)),
             },
-            (Cell::Float(_), Cell::Float(_)) => self.incompatible("float", "float", state),
+            (Cell::Float(_), Cell::Float(_)) => {
+                Outcome::Refused(Note::Kinds(Kind::Float, Kind::Float))
+            }
         }
     }
 
-    fn incompatible(&self, lhs: &str, rhs: &str, state: &mut State) -> Outcome {
-        state.annotations.info(
-            format!(
-                "incompatible sample types encountered for binary operator \"{}\": {lhs} {} {rhs}",
-                self.op.as_str(),
-                self.op.as_str()
-            ),
-            self.pos,
-        );
-        Outcome::Nothing
-    }
-
-    fn histograms(
-        &self,
-        a: &Arc<FloatHistogram>,
-        b: &Arc<FloatHistogram>,
-        state: &mut State,
-    ) -> Outcome {
-        let equal = || compare::equals(a, b);
+    fn histograms(&self, a: &Arc<FloatHistogram>, b: &Arc<FloatHistogram>) -> Outcome {
         match self.op {
             BinaryOp::Eql | BinaryOp::Neq => {
-                let holds = equal() == (self.op == BinaryOp::Eql);
+                let holds = compare::equals(a, b) == (self.op == BinaryOp::Eql);
                 match (self.return_bool, holds) {
                     (true, _) => Outcome::Float(if holds { 1.0 } else { 0.0 }),
-                    (false, true) => Outcome::Histogram(Arc::clone(a)),
-                    (false, false) => Outcome::Nothing,
+                    (false, true) => Outcome::Histogram(Arc::clone(a), None),
+                    (false, false) => Outcome::Filtered,
                 }
             }
-            BinaryOp::Add | BinaryOp::Sub => self.sum(a, b, state),
-            _ => self.incompatible("histogram", "histogram", state),
+            BinaryOp::Add => sum(arithmetic::sum(a, b)),
+            BinaryOp::Sub => sum(arithmetic::difference(a, b).map(|(mut h, said)| {
+                h.hint = CounterResetHint::Gauge;
+                (h, said)
+            })),
+            _ => Outcome::Refused(Note::Kinds(Kind::Histogram, Kind::Histogram)),
         }
     }
 
-    fn sum(&self, a: &FloatHistogram, b: &FloatHistogram, state: &mut State) -> Outcome {
-        let subtract = self.op == BinaryOp::Sub;
-        let operation = if subtract { Operation::Subtraction } else { Operation::Addition };
-        let result = if subtract { arithmetic::difference(a, b) } else { arithmetic::sum(a, b) };
-        match result {
-            Err(IncompatibleSchemas) => {
-                let op = self.op.as_str();
-                let text =
-                    format!("incompatible bucket layout encountered for binary operator {op}");
-                state.annotations.warn(text, self.pos);
-                Outcome::Nothing
+    /// Adds the annotation that `note` is.
+    pub(crate) fn tell(&self, note: Note, annotations: &mut Annotations) {
+        let op = self.op.as_str();
+        match note {
+            Note::Kinds(lhs, rhs) => annotations.info(
+                format!(
+                    "incompatible sample types encountered for binary operator \"{op}\": \
+                     {} {op} {}",
+                    lhs.as_str(),
+                    rhs.as_str()
+                ),
+                self.place,
+            ),
+            Note::Layouts => annotations.warn(
+                format!("incompatible bucket layout encountered for binary operator {op}"),
+                self.place,
+            ),
+            Note::Histograms(said) => {
+                let subtracted = self.op == BinaryOp::Sub;
+                let operation =
+                    if subtracted { Operation::Subtraction } else { Operation::Addition };
+                annotations.histogram_outcome(said, operation, self.place);
             }
-            Ok((mut h, outcome)) => {
-                state.annotations.histogram_outcome(outcome, operation, self.pos);
-                if subtract {
-                    h.hint = CounterResetHint::Gauge;
-                }
-                Outcome::Histogram(Arc::new(h))
-            }
+        }
+    }
+}
+
+fn sum(result: Result<(FloatHistogram, arithmetic::Outcome), IncompatibleSchemas>) -> Outcome {
+    match result {
+        Err(IncompatibleSchemas) => Outcome::Refused(Note::Layouts),
+        Ok((h, said)) => {
+            let any = said.conflicting_resets || said.mismatched_bounds;
+            Outcome::Histogram(Arc::new(h), any.then_some(Note::Histograms(said)))
         }
     }
 }

@@ -14,7 +14,7 @@ use super::scalar::Scalars;
 use super::series::Series;
 use super::windows::{Reach, Windows};
 use super::{Bits, Operator, Query, References, Row, Rows, State, state};
-use crate::ast::Pos;
+use crate::annotations::Place;
 use crate::engine::QueryError;
 use crate::functions::dispatch::RangeKernel;
 use crate::functions::rate::{Kind, RowPlan, find_resets};
@@ -30,7 +30,7 @@ struct Function {
     of_counter: bool,
     args: Vec<Scalars>,
     /// The place of the range vector, for annotations.
-    pos: Pos,
+    place: Place,
     references: References,
     range_ms: i64,
     reach: Reach,
@@ -123,7 +123,7 @@ pub(crate) fn build<'q>(
     kernel: RangeKernel,
     vector: RangeVector<'q>,
     args: Vec<Scalars>,
-    (pos, one_name): (Pos, bool),
+    (place, one_name): (Place, bool),
 ) -> Rows<'q> {
     let RangeVector { source, references, range_ms, reach, modifier } = vector;
     let function = Function {
@@ -131,7 +131,7 @@ pub(crate) fn build<'q>(
         fast: if modifier.is_none() { fast(name) } else { Fast::No },
         of_counter: matches!(name, "rate" | "increase"),
         args,
-        pos,
+        place,
         references,
         range_ms,
         reach,
@@ -244,7 +244,7 @@ impl Function {
             numbers.extend(self.args.iter().map(|a| a.at(step)));
             let metric_name = row.labels.metric_name();
             let mut notes =
-                Notes { annotations: &mut state.annotations, metric_name, pos: self.pos };
+                Notes { annotations: &mut state.annotations, metric_name, place: self.place };
             match (self.kernel.eval)(&window, numbers, &mut notes).map_err(QueryError::Execution)? {
                 Output::Nothing => {}
                 Output::Float(v) => row.set_float(step, v),
@@ -284,7 +284,7 @@ impl Function {
             && row.present.any()
             && let Some(text) = notes::maybe_not_a_counter(&row.labels, self.type_and_unit_labels)
         {
-            state.annotations.info(text, self.pos);
+            state.annotations.info(text, self.place);
         }
     }
 }

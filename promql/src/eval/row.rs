@@ -174,9 +174,14 @@ impl Row {
         self.histograms.is_empty()
     }
 
+    /// Whether any step has a histogram.
+    pub(crate) fn has_histograms(&self) -> bool {
+        self.histograms.iter().any(Option::is_some)
+    }
+
     /// Whether any step has a value.
     pub(crate) fn any(&self) -> bool {
-        self.present.any() || self.histograms.iter().any(Option::is_some)
+        self.present.any() || self.has_histograms()
     }
 
     /// The first step that has a value.

@@ -6,7 +6,7 @@ use std::mem;
 use std::rc::Rc;
 
 use super::{Operator, Query, Row, Rows, State, Steps, build_alone};
-use crate::annotations::Annotations;
+use crate::annotations::{Annotations, Place};
 use crate::ast::NodeId;
 use crate::engine::QueryError;
 
@@ -34,8 +34,8 @@ pub(crate) type SharedSlot = Rc<RefCell<Slot>>;
 pub(crate) struct Kept {
     rows: Vec<Row>,
     notes: Annotations,
-    /// First byte of the occurrence that was evaluated.
-    start: u32,
+    /// The occurrence that was evaluated.
+    place: Place,
     queryable_samples: u64,
     num_series: u64,
     /// What the rows hold, and how many occurrences have not been given them.
@@ -89,8 +89,8 @@ impl<'q> Shared<'q> {
     fn begin(&mut self, built: Option<Rows<'q>>, state: &mut State) -> Result<(), QueryError> {
         let slot = &mut *self.slot.borrow_mut();
         if let Slot::Done(kept) = slot {
-            let start = self.query.ast.pos(self.id).start;
-            state.annotations.merge(kept.notes.moved(kept.start, start));
+            let place = self.query.place(self.id, self.id);
+            state.annotations.merge(kept.notes.moved(kept.place, place));
             state.stats.queryable_samples += kept.queryable_samples;
             if built.is_none() {
                 state.stats.num_series += kept.num_series;
@@ -133,7 +133,7 @@ impl<'q> Shared<'q> {
         let kept = Kept {
             rows: work.made,
             notes: work.notes,
-            start: self.query.ast.pos(self.id).start,
+            place: self.query.place(self.id, self.id),
             queryable_samples: work.queryable_samples,
             num_series: work.num_series,
             held: RefCell::new((work.bytes, self.uses.saturating_sub(1))),

@@ -8,7 +8,8 @@ use super::range::{RangeSource, SeriesView, Stored, TimedHistogram};
 use super::series::Series;
 use super::windows::{Reach, Windows};
 use super::{Operator, Query, References, Row, Rows, State, selector};
-use crate::ast::{NodeId, Pos, VectorSelector};
+use crate::annotations::Place;
+use crate::ast::{NodeId, VectorSelector};
 use crate::engine::QueryError;
 use crate::functions::notes;
 use crate::functions::rate::extended;
@@ -21,7 +22,7 @@ struct Smoothed {
     reach: Reach,
     floats: Windows,
     histograms: Windows,
-    pos: Pos,
+    place: Place,
 }
 
 /// The operator of the smoothed selector `id`.
@@ -41,7 +42,7 @@ pub(crate) fn build<'q>(
         reach,
         floats: Windows::default(),
         histograms: Windows::default(),
-        pos: query.ast.pos(id),
+        place: query.place(id, id),
     }))
 }
 
@@ -66,14 +67,14 @@ impl Smoothed {
             }
             let name = row.labels.metric_name();
             if !floats.is_empty() {
-                state.annotations.warn(notes::mixed_floats_histograms(name), self.pos);
+                state.annotations.warn(notes::mixed_floats_histograms(name), self.place);
                 continue;
             }
             match histogram_at(histograms, t_ms) {
                 Ok(Some(h)) => row.set_histogram(step, h),
                 Ok(None) => {}
                 Err(IncompatibleSchemas) => {
-                    state.annotations.warn(notes::mixed_bucket_schemas(name), self.pos);
+                    state.annotations.warn(notes::mixed_bucket_schemas(name), self.place);
                 }
             }
         }

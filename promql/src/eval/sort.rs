@@ -6,7 +6,6 @@ use std::cmp::Ordering;
 use super::call::Call;
 use super::state::Held;
 use super::{Operator, Row, Rows, State};
-use crate::ast::NodeId;
 use crate::engine::QueryError;
 use crate::functions::sort;
 
@@ -29,14 +28,13 @@ struct Sort<'q> {
 /// The operator of the sorting function `name`.
 pub(crate) fn build<'q>(
     call: &Call<'q>,
-    id: NodeId,
     name: &str,
     state: &mut State,
 ) -> Result<Rows<'q>, QueryError> {
     let source = call.rows(0, state)?;
     let by_label = name.starts_with("sort_by_label");
     if call.steps.count > 1 {
-        state.annotations.warn(sort::INEFFECTIVE, call.query.ast.pos(id));
+        state.annotations.warn(sort::INEFFECTIVE, call.query.place(call.id, call.id));
         return Ok(if by_label { source } else { Box::new(Floats(source)) });
     }
     let descending = name.ends_with("_desc");

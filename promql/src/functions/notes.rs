@@ -112,12 +112,12 @@ pub fn maybe_not_a_counter(labels: &Labels, type_and_unit_labels: bool) -> Optio
 impl Notes<'_> {
     /// Adds a warning at the place of these notes.
     pub fn warn(&mut self, text: impl Into<String>) {
-        self.annotations.warn(text, self.pos);
+        self.annotations.warn(text, self.place);
     }
 
     /// Adds an info at the place of these notes.
     pub fn info(&mut self, text: impl Into<String>) {
-        self.annotations.info(text, self.pos);
+        self.annotations.info(text, self.place);
     }
 }
 

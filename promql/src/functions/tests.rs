@@ -10,8 +10,7 @@ use proptest::{collection::vec, prelude::*};
 use super::dispatch::range_kernel;
 use super::rate::{Kind, RowPlan, find_resets};
 use super::window::{Notes, Output, Starts, Window};
-use crate::annotations::Annotations;
-use crate::ast::Pos;
+use crate::annotations::{Annotations, Place};
 
 /// Samples every `step_s` seconds from 0.
 fn every(step_s: i64, values: &[f64]) -> (Vec<i64>, Vec<f64>) {
@@ -52,7 +51,8 @@ fn run(
         step_ms: end_ms,
     };
     let mut annotations = Annotations::new();
-    let mut notes = Notes { annotations: &mut annotations, metric_name: "m", pos: Pos::default() };
+    let mut notes =
+        Notes { annotations: &mut annotations, metric_name: "m", place: Place::default() };
     let out = (range_kernel(name).unwrap().eval)(&window, args, &mut notes);
     (out, annotations.iter().map(|(_, text, ..)| text.to_owned()).collect())
 }
@@ -190,7 +190,7 @@ proptest! {
                 };
                 let mut annotations = Annotations::new();
                 let mut notes =
-                    Notes { annotations: &mut annotations, metric_name: "", pos: Pos::default() };
+                    Notes { annotations: &mut annotations, metric_name: "", place: Place::default() };
                 let one = (range_kernel(name).unwrap().eval)(&window, &[], &mut notes).unwrap();
                 match one {
                     Output::Float(v) => {

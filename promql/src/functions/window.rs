@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use model::FloatHistogram;
 
-use crate::annotations::Annotations;
-use crate::ast::Pos;
+use crate::annotations::{Annotations, Place};
 
 /// The samples of one series in one window, stale markers removed.
 #[derive(Debug, Clone, Copy)]
@@ -75,5 +74,5 @@ pub struct Notes<'a> {
     /// The metric name of the series, or empty where it is not known any more.
     pub metric_name: &'a str,
     /// The place of the offending argument.
-    pub pos: Pos,
+    pub place: Place,
 }

@@ -13,11 +13,19 @@ pub(super) struct Mapping<'s> {
     database: &'s str,
     /// Tags called `__name__` that were ignored.
     pub(super) name_tags: u64,
+    /// Label sets over a limit.
+    pub(super) over_limit: u64,
 }
 
 impl<'s> Mapping<'s> {
     pub(super) fn new(settings: &'s Settings, database: &'s str) -> Self {
-        Self { limits: settings.labels, db_label: &settings.db_label, database, name_tags: 0 }
+        Self {
+            limits: settings.labels,
+            db_label: &settings.db_label,
+            database,
+            name_tags: 0,
+            over_limit: 0,
+        }
     }
 
     /// The labels of `field` in a line with `key`: the metric name wins over a tag of that name, a
@@ -42,7 +50,10 @@ impl<'s> Mapping<'s> {
             pairs.push((self.db_label.to_owned(), self.database.to_owned()));
         }
         pairs.push((NAME_LABEL.to_owned(), name));
-        self.check(&pairs).map_err(|e| e.to_string())?;
+        self.check(&pairs).map_err(|e| {
+            self.over_limit += u64::from(e.is_over_limit());
+            e.to_string()
+        })?;
         Labels::from_pairs(pairs).map_err(|e| e.to_string())
     }
 

@@ -105,7 +105,7 @@ fn new_series_over_the_limit_are_refused_and_known_ones_go_on() {
         answer.json()["error"]
             .as_str()
             .unwrap()
-            .contains("active series limit of 1 reached dropped=1")
+            .contains("active series limit of 1 reached (max-series) dropped=1")
     );
     assert_eq!(server.post("/api/v1/write", &[], &message(1.0)).status, 204);
 }

@@ -17,20 +17,24 @@ pub enum Account {
     Requests,
     /// Query evaluation.
     Queries,
-    /// Caches that can be dropped.
+    /// Caches that can be dropped, mapped files among them.
     Caches,
     /// Flush, compaction, checkpoint and replay.
     Compaction,
+    /// What the kernel shows and no other account knows of: memory that the allocator keeps, stacks, the
+    /// directories of open blocks.
+    Overhead,
 }
 
 /// All accounts.
-pub const ACCOUNTS: [Account; 6] = [
+pub const ACCOUNTS: [Account; 7] = [
     Account::Head,
     Account::Wal,
     Account::Requests,
     Account::Queries,
     Account::Caches,
     Account::Compaction,
+    Account::Overhead,
 ];
 
 impl Account {
@@ -43,6 +47,7 @@ impl Account {
             Self::Queries => "queries",
             Self::Caches => "caches",
             Self::Compaction => "compaction",
+            Self::Overhead => "overhead",
         }
     }
 }
@@ -120,6 +125,24 @@ impl Accountant {
         Ok(charge)
     }
 
+    /// Takes note of what the kernel shows: `anonymous` bytes of memory, and `mapped` bytes of files. What
+    /// the accounts do not explain becomes [`Account::Overhead`], so that the bytes in use are never fewer
+    /// than the kernel shows; the mapped ones are [`Account::Caches`]. For one owner, who calls it often.
+    pub fn note_resident(&self, anonymous: u64, mapped: u64) {
+        let known = self
+            .used()
+            .saturating_sub(self.used_by(Account::Overhead))
+            .saturating_sub(self.used_by(Account::Caches));
+        self.set(Account::Overhead, anonymous.saturating_sub(known));
+        self.set(Account::Caches, mapped);
+    }
+
+    fn set(&self, account: Account, bytes: u64) {
+        let before = self.0.by_account[account as usize].swap(bytes, Ordering::Relaxed);
+        // Two's complement: adding a negative number wraps to the right result.
+        self.0.used.fetch_add(bytes.wrapping_sub(before), Ordering::Relaxed);
+    }
+
     /// A charge that may pass the limit: for memory that exists already (the head after replay)
     /// and for the paths that give memory back.
     pub fn charge_always(&self, account: Account, bytes: u64) -> Charge {
@@ -189,6 +212,24 @@ impl Drop for Charge {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_kernel_shows_beyond_the_charges_is_in_use_too() {
+        let memory = Accountant::new(100);
+        let head = memory.charge(Account::Head, 30).unwrap();
+        memory.note_resident(50, 7);
+        let by = |account| memory.used_by(account);
+        assert_eq!((by(Account::Overhead), by(Account::Caches), memory.used()), (20, 7, 57));
+        assert!(memory.charge(Account::Queries, 44).is_err());
+        // Freed, and kept by the allocator.
+        drop(head);
+        memory.note_resident(50, 0);
+        assert_eq!((by(Account::Overhead), by(Account::Caches), memory.used()), (50, 0, 50));
+        // Charged, and not touched yet.
+        let _wanted = memory.charge(Account::Queries, 40).unwrap();
+        memory.note_resident(10, 0);
+        assert_eq!((by(Account::Overhead), memory.used()), (0, 40));
+    }
 
     #[test]
     fn a_charge_is_refused_past_the_limit_and_given_back_on_drop() {

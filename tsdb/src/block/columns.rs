@@ -5,6 +5,7 @@
 //! has 16 bytes for each: offset there (u64), length (u32), number of times (u32).
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -12,14 +13,20 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::BlockError;
 use super::pages::{PageWriter, Pages};
+use super::scratch::Scratch;
 use super::sealed::{SealedFile, SealedWriter};
 use crate::chunk::{MAX_SAMPLES, times};
 use crate::encoding::varint::Reader;
 
+/// Name of the scratch file.
+pub(crate) const SCRATCH_FILE: &str = "columns.scratch";
+
 const PAGE_BYTES: usize = 4 << 10;
 const ENTRY_BYTES: usize = 16;
 /// Columns that the writer can find again; past that it forgets and writes some twice.
-const MAX_KNOWN: usize = 1 << 20;
+const MAX_KNOWN: usize = 1 << 18;
+/// Bytes of a known column in memory.
+const KNOWN_BYTES: usize = 2 * (16 + 4 + 1);
 /// Decoded columns that a block keeps.
 const CACHE_BYTES: usize = 16 << 20;
 
@@ -35,7 +42,8 @@ struct Column {
 pub(crate) struct ColumnWriter {
     seed: u64,
     known: HashMap<u128, u32>,
-    columns: Vec<Column>,
+    columns: Scratch,
+    num_columns: u32,
     bytes: Vec<u8>,
     raw: Vec<u8>,
 }
@@ -43,9 +51,14 @@ pub(crate) struct ColumnWriter {
 impl ColumnWriter {
     /// The seed must not be known outside: whoever could prepare two columns with one hash would
     /// change the times of somebody else's series.
-    pub(crate) fn new(seed: u64) -> Self {
-        let (known, columns) = (HashMap::new(), Vec::new());
-        Self { seed, known, columns, bytes: Vec::new(), raw: Vec::new() }
+    pub(crate) fn new(seed: u64, columns: Scratch) -> Self {
+        let (known, bytes, raw) = (HashMap::new(), Vec::new(), Vec::new());
+        Self { seed, known, columns, num_columns: 0, bytes, raw }
+    }
+
+    /// Bytes of memory held.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.known.len() * KNOWN_BYTES + self.columns.heap_bytes()
     }
 
     /// The number of the column with these times, which is written if it is new.
@@ -63,10 +76,14 @@ impl ColumnWriter {
         self.bytes.clear();
         times::encode(times, &mut self.bytes);
         let offset = chunks.write_checked(&self.bytes)?;
-        let column = u32::try_from(self.columns.len()).map_err(|_| BlockError::TooLarge)?;
+        let column = self.num_columns;
+        self.num_columns = column.checked_add(1).ok_or(BlockError::TooLarge)?;
         let len = u32::try_from(self.bytes.len()).map_err(|_| BlockError::TooLarge)?;
         let count = u32::try_from(times.len()).map_err(|_| BlockError::TooLarge)?;
-        self.columns.push(Column { offset, len, count });
+        let mut entry = offset.to_le_bytes().to_vec();
+        entry.extend_from_slice(&len.to_le_bytes());
+        entry.extend_from_slice(&count.to_le_bytes());
+        self.columns.push(&entry)?;
         if self.known.len() >= MAX_KNOWN {
             self.known.clear();
         }
@@ -76,15 +93,15 @@ impl ColumnWriter {
 
     pub(crate) fn finish(self, index: &mut SealedWriter, kind: u32) -> Result<u32, BlockError> {
         let mut pages = PageWriter::new(index, kind, PAGE_BYTES);
-        for (number, column) in (0..).zip(&self.columns) {
-            pages.entry(index, number, &[], |page| {
-                page.extend_from_slice(&column.offset.to_le_bytes());
-                page.extend_from_slice(&column.len.to_le_bytes());
-                page.extend_from_slice(&column.count.to_le_bytes());
-            })?;
+        let mut columns = self.columns.all()?;
+        for number in 0.. {
+            let Some(column) = columns.next()? else { break };
+            pages.entry(index, number, &[], |page| page.extend_from_slice(column))?;
         }
         pages.finish(index)?;
-        u32::try_from(self.columns.len()).map_err(|_| BlockError::TooLarge)
+        drop(columns);
+        self.columns.remove().map_err(|e| BlockError::io(Path::new(SCRATCH_FILE), e))?;
+        Ok(self.num_columns)
     }
 }
 

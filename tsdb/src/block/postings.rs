@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 
-use roaring::{MultiOps, RoaringBitmap};
+use roaring::RoaringBitmap;
 
 use super::BlockError;
 use super::pages::{PageWriter, Pages};
@@ -24,33 +24,74 @@ const MAX_LIST: u64 = 64;
 /// The value that stands for every value.
 const ANY_VALUE: u32 = 0;
 
-/// Writes the section. `pairs` are keyed (name, value) by symbol number and ascend.
-pub(crate) fn write(
-    file: &mut SealedWriter,
-    kind: u32,
-    mut pairs: Vec<((u32, u32), RoaringBitmap)>,
-) -> Result<(), BlockError> {
-    let mut pages = PageWriter::new(file, kind, PAGE_BYTES);
-    let mut bytes = Vec::new();
-    for group in pairs.chunk_by_mut(|((a, _), _), ((b, _), _)| a == b) {
-        pages.cut(file)?;
-        let mut any: RoaringBitmap = group.iter().map(|(_, set)| set).union();
-        let mut before = 0;
-        let name = group.first().map_or(0, |((name, _), _)| *name);
-        let sets = group.iter_mut().map(|((_, value), set)| (*value + 1, set));
-        for (value, set) in std::iter::once((ANY_VALUE, &mut any)).chain(sets) {
-            let form = encode(set, &mut bytes);
-            let base = if pages.in_page() == 0 { 0 } else { before };
-            before = value;
-            let number = u64::from(name) << 32 | u64::from(value);
-            pages.entry(file, number, &[], |page| {
-                put_u64(page, u64::from(value - base));
-                put_u64(page, (bytes.len() as u64) << 1 | form);
-                page.extend_from_slice(&bytes);
-            })?;
-        }
+/// Writes the section.
+#[derive(Debug)]
+pub(crate) struct PostingsWriter {
+    pages: PageWriter,
+    bytes: Vec<u8>,
+}
+
+impl PostingsWriter {
+    pub(crate) fn new(file: &SealedWriter, kind: u32) -> Self {
+        Self { pages: PageWriter::new(file, kind, PAGE_BYTES), bytes: Vec::new() }
     }
-    pages.finish(file)
+
+    /// Adds the sets of the next name; names ascend. `any` are the series that have it, `pairs` value
+    /// (upper half) and series of each, ascending.
+    pub(crate) fn name(
+        &mut self,
+        file: &mut SealedWriter,
+        name: u32,
+        mut any: RoaringBitmap,
+        pairs: &[u64],
+    ) -> Result<(), BlockError> {
+        self.pages.cut(file)?;
+        let form = encode(&mut any, &mut self.bytes);
+        self.entry(file, name, (0, ANY_VALUE), form)?;
+        let mut before = ANY_VALUE;
+        for pairs in pairs.chunk_by(|a, b| a >> 32 == b >> 32) {
+            let series = pairs.iter().map(|pair| low(*pair));
+            let form = if let [one] = pairs {
+                // A bitmap of one takes more than its number.
+                self.bytes.clear();
+                put_u64(&mut self.bytes, u64::from(low(*one)));
+                0
+            } else {
+                encode(&mut series.collect(), &mut self.bytes)
+            };
+            let value = pairs.first().map_or(0, |pair| low(pair >> 32)) + 1;
+            self.entry(file, name, (before, value), form)?;
+            before = value;
+        }
+        Ok(())
+    }
+
+    /// Adds the set in `bytes`, that of the later one of two values.
+    fn entry(
+        &mut self,
+        file: &mut SealedWriter,
+        name: u32,
+        (before, value): (u32, u32),
+        form: u64,
+    ) -> Result<(), BlockError> {
+        let base = if self.pages.in_page() == 0 { 0 } else { before };
+        let number = u64::from(name) << 32 | u64::from(value);
+        let bytes = &self.bytes;
+        self.pages.entry(file, number, &[], |page| {
+            put_u64(page, u64::from(value - base));
+            put_u64(page, (bytes.len() as u64) << 1 | form);
+            page.extend_from_slice(bytes);
+        })
+    }
+
+    pub(crate) fn finish(self, file: &mut SealedWriter) -> Result<(), BlockError> {
+        self.pages.finish(file)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is asked for")]
+const fn low(pair: u64) -> u32 {
+    pair as u32
 }
 
 fn encode(set: &mut RoaringBitmap, out: &mut Vec<u8>) -> u64 {

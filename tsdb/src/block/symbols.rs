@@ -14,23 +14,42 @@ const PAGE_BYTES: usize = 1 << 10;
 /// Decoded symbols that a block keeps.
 const CACHE_BYTES: usize = 16 << 20;
 
-/// Writes the strings, which ascend strictly, as a section.
-pub(crate) fn write<'a>(
-    file: &mut SealedWriter,
-    kind: u32,
-    symbols: impl Iterator<Item = &'a str>,
-) -> Result<(), BlockError> {
-    let mut pages = PageWriter::new(file, kind, PAGE_BYTES);
-    let mut before = "";
-    for (number, symbol) in (0..).zip(symbols) {
-        let shared = if pages.in_page() == 0 { 0 } else { shared_prefix(before, symbol) };
-        pages.entry(file, number, symbol.as_bytes(), |page| {
+/// Writes the strings as a section.
+#[derive(Debug)]
+pub(crate) struct SymbolWriter {
+    pages: PageWriter,
+    before: String,
+    len: u32,
+}
+
+impl SymbolWriter {
+    pub(crate) fn new(file: &SealedWriter, kind: u32) -> Self {
+        let pages = PageWriter::new(file, kind, PAGE_BYTES);
+        Self { pages, before: String::new(), len: 0 }
+    }
+
+    /// Adds the next string; they ascend strictly.
+    pub(crate) fn add(&mut self, file: &mut SealedWriter, symbol: &str) -> Result<(), BlockError> {
+        let in_page = self.pages.in_page() > 0;
+        let shared = if in_page { shared_prefix(&self.before, symbol) } else { 0 };
+        self.pages.entry(file, u64::from(self.len), symbol.as_bytes(), |page| {
             put_u64(page, shared as u64);
             put_bytes(page, &symbol.as_bytes()[shared..]);
         })?;
-        before = symbol;
+        self.before.clear();
+        self.before.push_str(symbol);
+        self.len += 1;
+        Ok(())
     }
-    pages.finish(file)
+
+    /// Number of strings so far.
+    pub(crate) const fn len(&self) -> u32 {
+        self.len
+    }
+
+    pub(crate) fn finish(self, file: &mut SealedWriter) -> Result<(), BlockError> {
+        self.pages.finish(file)
+    }
 }
 
 fn shared_prefix(a: &str, b: &str) -> usize {

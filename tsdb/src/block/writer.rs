@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use model::{HistogramValue, Labels, is_stale};
 
-use super::columns::ColumnWriter;
-use super::intern::Interner;
-use super::meta::{BlockMeta, Deleted, FORMAT};
+use super::columns::{self, ColumnWriter};
+use super::intern::{Interner, SCRATCH_FILES};
+use super::meta::{BlockMeta, Deleted};
 use super::rows::{ChunkPlace, ChunkRow, MAX_INLINE, RowWriter};
+use super::scratch::Scratch;
 use super::sealed::SealedWriter;
 use super::split::split;
 use super::{BlockError, CHUNKS_FILE, CHUNKS_MAGIC, INDEX_FILE, INDEX_MAGIC, META_FILE, kind};
@@ -18,18 +19,24 @@ use crate::fs::Fs;
 /// What is appended to a block's name until it is published.
 pub const TMP_SUFFIX: &str = ".tmp";
 
+/// Memory for what waits for the end of the block, where nothing else is said.
+pub const DEFAULT_BUFFER_BYTES: usize = 16 << 20;
+/// Memory of the buffers before the files.
+const FILE_BUFFERS: usize = 1 << 20;
+
 /// Deletions that a meta lists.
 const MAX_DELETED: usize = 256;
 
 /// A block that is being written. Dropping it before [`BlockWriter::finish`] removes its files.
 ///
-/// Memory grows with series and distinct time columns, not with samples: chunks and their rows
-/// go to disk at once.
+/// Memory: the buffers that it is given, and some bytes a series. Chunks and their rows go to disk at once,
+/// labels and time columns to scratch files ([`BlockWriter::heap_bytes`]).
 #[derive(Debug)]
 pub struct BlockWriter {
     out: Option<Output>,
     meta: BlockMeta,
-    interner: Interner,
+    /// Gone once the block is finished.
+    interner: Option<Interner>,
     last: Option<Labels>,
     rows: Vec<ChunkRow>,
     times: Vec<i64>,
@@ -54,24 +61,43 @@ struct Place {
 }
 
 impl BlockWriter {
-    /// Starts the block `meta.id` in `parent`, under its name with [`TMP_SUFFIX`].
+    /// Starts the block `meta.id` in `parent`, under its name with [`TMP_SUFFIX`]; in the format that `meta`
+    /// says.
     ///
     /// # Errors
     /// [`BlockError::Io`].
     pub fn create(fs: Arc<dyn Fs>, parent: &Path, meta: BlockMeta) -> Result<Self, BlockError> {
+        Self::with_buffers(fs, parent, meta, DEFAULT_BUFFER_BYTES)
+    }
+
+    /// As [`BlockWriter::create`], with `buffer_bytes` for what waits for the end of the block.
+    ///
+    /// # Errors
+    /// [`BlockError::Io`].
+    pub fn with_buffers(
+        fs: Arc<dyn Fs>,
+        parent: &Path,
+        meta: BlockMeta,
+        buffer_bytes: usize,
+    ) -> Result<Self, BlockError> {
         let tmp = parent.join(format!("{}{TMP_SUFFIX}", meta.id));
         fs.create_dir(&tmp).map_err(|e| BlockError::io(&tmp, e))?;
         let place = Place { fs, parent: parent.to_owned(), tmp };
         let unfinished = TmpDir(&place);
         let create = |name, magic| SealedWriter::create(&*place.fs, place.tmp.join(name), magic);
-        let chunks = create(CHUNKS_FILE, CHUNKS_MAGIC)?;
+        let chunks = if meta.is_cold() {
+            SealedWriter::create_cold(&*place.fs, place.tmp.join(CHUNKS_FILE), CHUNKS_MAGIC)?
+        } else {
+            create(CHUNKS_FILE, CHUNKS_MAGIC)?
+        };
         let index = create(INDEX_FILE, INDEX_MAGIC)?;
         std::mem::forget(unfinished);
         let rows = RowWriter::new(&index, kind::ROWS);
         let random = meta.id.number() & u128::from(u64::MAX);
-        let columns = ColumnWriter::new(u64::try_from(random).expect("masked"));
+        let scratch = place.tmp.join(columns::SCRATCH_FILE);
+        let scratch = Scratch::new(Arc::clone(&place.fs), scratch, buffer_bytes / 16);
+        let columns = ColumnWriter::new(u64::try_from(random).expect("masked"), scratch);
         let meta = BlockMeta {
-            format: FORMAT,
             mint: i64::MAX,
             maxt: i64::MIN,
             num_series: 0,
@@ -83,7 +109,7 @@ impl BlockWriter {
         Ok(Self {
             out: Some(Output { chunks, index, rows, columns }),
             meta,
-            interner: Interner::default(),
+            interner: Some(Interner::new(&place.fs, &place.tmp, buffer_bytes)),
             last: None,
             rows: Vec::new(),
             times: Vec::new(),
@@ -146,7 +172,7 @@ impl BlockWriter {
         self.meta.num_samples += times.len() as u64;
         self.meta.num_histograms += histograms.len() as u64;
         self.meta.num_chunks += self.rows.len() as u64;
-        self.interner.add(labels)?;
+        self.interner.as_mut().expect("only finish() takes it").add(labels)?;
         self.last = Some(labels.clone());
         let out = self.out.as_mut().expect("only finish() takes it");
         out.rows.add(&mut out.index, &self.rows)
@@ -160,8 +186,14 @@ impl BlockWriter {
     }
 
     /// Number of series so far.
-    pub const fn num_series(&self) -> u32 {
-        self.interner.num_series()
+    pub fn num_series(&self) -> u32 {
+        self.interner.as_ref().map_or(0, Interner::num_series)
+    }
+
+    /// Bytes of memory that it holds or will hold when it is finished.
+    pub fn heap_bytes(&self) -> usize {
+        let columns = self.out.as_ref().map_or(0, |out| out.columns.heap_bytes());
+        FILE_BUFFERS + columns + self.interner.as_ref().map_or(0, Interner::heap_bytes)
     }
 
     /// Writes the rest, makes everything durable and gives the directory its name. The block is
@@ -175,8 +207,9 @@ impl BlockWriter {
         let tmp = TmpDir(&self.place);
         rows.finish(&mut index)?;
         self.meta.num_columns = u64::from(columns.finish(&mut index, kind::COLUMNS)?);
-        self.meta.num_series = u64::from(self.interner.num_series());
-        std::mem::take(&mut self.interner).finish(&mut index)?;
+        let interner = self.interner.take().expect("only finish() takes it");
+        self.meta.num_series = u64::from(interner.num_series());
+        interner.finish(&mut index)?;
         self.meta.chunks = chunks.finish()?.into();
         self.meta.index = index.finish()?.into();
 
@@ -296,7 +329,8 @@ struct TmpDir<'a>(&'a Place);
 impl Drop for TmpDir<'_> {
     fn drop(&mut self) {
         let Place { fs, tmp, .. } = self.0;
-        for name in [META_FILE, CHUNKS_FILE, INDEX_FILE] {
+        let scratch = SCRATCH_FILES.into_iter().chain([columns::SCRATCH_FILE]);
+        for name in [META_FILE, CHUNKS_FILE, INDEX_FILE].into_iter().chain(scratch) {
             let _ = fs.remove_file(&tmp.join(name));
         }
         let _ = fs.remove_dir(tmp);

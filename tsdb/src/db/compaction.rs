@@ -23,6 +23,8 @@ use crate::sabotage::{self, Sabotage};
 
 /// Memory of an input while it is read: pages, columns and samples of one series.
 const INPUT_BYTES: u64 = 4 << 20;
+/// Memory of a series of the output beside the buffers: a posting, and the number of a symbol.
+const OUTPUT_SERIES_BYTES: u64 = 12;
 /// Pause after the first failure; each further one doubles it.
 const FIRST_PAUSE_MS: u64 = 10_000;
 /// Longest pause.
@@ -35,6 +37,7 @@ pub(super) struct Compaction {
     pub(super) state: Mutex<State>,
     stopped: AtomicBool,
     max_range_ms: AtomicI64,
+    cold_before_ms: AtomicI64,
 }
 
 impl Compaction {
@@ -43,6 +46,7 @@ impl Compaction {
             state: Mutex::default(),
             stopped: AtomicBool::new(false),
             max_range_ms: AtomicI64::new(max_range_ms),
+            cold_before_ms: AtomicI64::new(i64::MIN),
         }
     }
 }
@@ -113,17 +117,34 @@ impl Db {
         self.compaction.max_range_ms.store(ms, Ordering::Relaxed);
     }
 
+    /// From here on compaction compresses blocks that end before this time (ms) a second time, those that
+    /// are there included; `i64::MIN` for none.
+    pub fn set_cold_before_ms(&self, ms: i64) {
+        self.compaction.cold_before_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// The oldest block that is to become cold.
+    fn cold_due(&self) -> Option<BlockId> {
+        let before = self.compaction.cold_before_ms.load(Ordering::Relaxed);
+        let view = self.views.load();
+        let metas = view.blocks.iter().map(|b| b.meta());
+        let due = metas.filter(|meta| meta.maxt < before && !meta.is_cold());
+        due.min_by_key(|meta| (meta.maxt, meta.id)).map(|meta| meta.id)
+    }
+
     /// Blocks whose samples are missing from answers, because they are damaged or gone.
     pub fn quarantined_blocks(&self) -> Arc<[Quarantined]> {
         Arc::clone(&self.views.load().missing)
     }
 
     /// Drops blocks that end before `min_time_ms`, but for those that beat a block that stays.
-    /// Returns how many.
+    /// Returns how many. What the head has of that age goes to a block with the next flushes, and series
+    /// that have nothing newer leave it.
     ///
     /// # Errors
     /// [`StepError`].
     pub fn retention_step(&self, min_time_ms: i64) -> Result<usize, StepError> {
+        self.retained_from_ms.store(min_time_ms, Ordering::Relaxed);
         self.drop_blocks(&self.counters.time_retentions, |blocks| {
             if sabotage::is(Sabotage::RetentionBySampleTime) {
                 let now = i64::try_from(self.options.clock.now_ms()).unwrap_or(i64::MAX);
@@ -182,7 +203,8 @@ impl Db {
         // The view is not held while blocks are written: it would keep retired memory alive.
         let (blocks, boundary) = (self.candidates(), self.views.load().boundary);
         let next = plan(&blocks, boundary, &rules, now_ms);
-        let Some(plan) = next.or_else(|| self.purge_due().map(|id| Plan::Merge(vec![id]))) else {
+        let alone = || self.purge_due().or_else(|| self.cold_due());
+        let Some(plan) = next.or_else(|| alone().map(|id| Plan::Merge(vec![id]))) else {
             return Ok(false);
         };
         self.carry_out(state, &plan, &blocks)
@@ -200,7 +222,12 @@ impl Db {
         let inputs_bytes =
             blocks.iter().filter(|b| inputs.contains(&b.id)).map(|b| b.bytes).sum::<u64>();
         self.check_space(inputs_bytes)?;
-        let charge = options.memory.charge(Account::Compaction, inputs.len() as u64 * INPUT_BYTES);
+        let view = self.views.load();
+        let metas = view.blocks.iter().map(|b| b.meta()).filter(|m| inputs.contains(&m.id));
+        let series = metas.map(|m| m.num_series).sum::<u64>();
+        drop(view);
+        let bytes = inputs.len() as u64 * INPUT_BYTES + series * OUTPUT_SERIES_BYTES;
+        let charge = options.memory.charge(Account::Compaction, bytes);
         let charge = charge.map_err(ReadError::from)?;
         let written = self.write_blocks(plan);
         drop(charge);
@@ -222,6 +249,8 @@ impl Db {
             inputs: plan.inputs(),
             masks: &masks,
             interrupt: &Stop(self),
+            cold_before_ms: self.compaction.cold_before_ms.load(Ordering::Relaxed),
+            buffer_bytes: self.buffer_bytes(),
             new_id: &|| self.new_block_id(),
         };
         write::run(&job, plan)

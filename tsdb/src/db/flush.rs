@@ -4,11 +4,12 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{Labels, SeriesBuf};
+use model::{Accountant, Labels, SeriesBuf};
 
 use super::delete::tombstones_edit;
 use super::steps::StepError;
 use super::{Db, Maintenance};
+use crate::block::writer::DEFAULT_BUFFER_BYTES;
 use crate::block::{Block, BlockId, BlockMeta, BlockSource, BlockWriter};
 use crate::head::late::{LateBuffer, LateValue};
 use crate::head::read::{SeriesSnapshot, read_late};
@@ -17,6 +18,14 @@ use crate::quarantine::Quarantined;
 use crate::tombstones::Mask;
 use crate::wal::WalMode;
 use crate::wal::record::SeriesRef;
+
+/// Least memory for writing a block.
+const MIN_BUFFER_BYTES: usize = 512 << 10;
+
+fn buffer_bytes(memory: &Accountant) -> usize {
+    let share = usize::try_from(memory.limit() / 64).unwrap_or(usize::MAX);
+    share.clamp(MIN_BUFFER_BYTES, DEFAULT_BUFFER_BYTES)
+}
 
 /// What reading series after series reuses.
 #[derive(Debug, Default)]
@@ -151,8 +160,7 @@ impl Db {
     ) -> Result<Option<Arc<Block>>, StepError> {
         let slots = {
             let index = self.head.index();
-            let order = index.in_order(index.all());
-            order.into_iter().map(|s| (s, index.series(s))).collect::<Vec<_>>()
+            index.in_order(index.all())
         };
         let id = self.new_block_id();
         let meta = BlockMeta {
@@ -162,9 +170,11 @@ impl Db {
             source,
             ..BlockMeta::new(id)
         };
-        let mut writer = BlockWriter::create(Arc::clone(&self.fs), parent, meta)?;
-        for (slot, series) in slots {
+        let buffers = self.buffer_bytes();
+        let mut writer = BlockWriter::with_buffers(Arc::clone(&self.fs), parent, meta, buffers)?;
+        for slot in slots {
             // Only maintenance drops series, and this is maintenance: the slot is still theirs.
+            let series = self.head.index().series(slot);
             add(slot, series, &mut || self.head.index().labels(slot), &mut writer)?;
         }
         if writer.num_series() == 0 {
@@ -174,6 +184,18 @@ impl Db {
         let block = Block::open(&*self.fs, &parent.join(id.to_string()))?;
         self.counters.flush_bytes_written.add(block.disk_bytes());
         Ok(Some(block))
+    }
+
+    /// Memory for writing a block: a share of the budget.
+    pub(super) fn buffer_bytes(&self) -> usize {
+        buffer_bytes(&self.options.memory)
+    }
+
+    /// Memory that a flush and a compaction beside it take, less what series are charged for it. Who owns
+    /// databases charges it once for all whose steps follow one another, and for good: a flush for want of
+    /// memory must not begin with a charge that refuses writes.
+    pub fn upkeep_bytes(memory: &Accountant) -> u64 {
+        2 * buffer_bytes(memory) as u64
     }
 
     fn publish(&self, boundary: i64, block: Option<Arc<Block>>) {

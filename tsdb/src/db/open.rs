@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
+use roaring::RoaringBitmap;
 
 use super::compaction::Compaction;
 use super::delete::Deletions;
 use super::stats::Counters;
-use super::{Db, Maintenance, note_databases, note_metadata};
+use super::{Db, Maintenance, log_limit, note_databases, note_metadata};
 use crate::block::directory::{self, Found};
 use crate::block::{Block, BlockError, BlockId, BlockMeta, META_FILE};
 use crate::checkpoint::{self, Checkpoint, CheckpointReport};
@@ -150,13 +151,15 @@ impl Db {
         report.blocks = view.blocks.len();
         let maintenance = Maintenance {
             manifest,
-            dropped_slots: Vec::new(),
+            dropped_slots: RoaringBitmap::new(),
             damaged_checkpoint,
             checkpoint_bytes: found.bytes,
+            checkpoint_series: head.num_series(),
             late_since_ms: None,
             retired_chunks: true,
         };
         let compaction = Compaction::new(options.max_compacted_range_ms);
+        let log_limit_bytes = log_limit::bound(options.wal_limit_bytes, fs.space(dir)?.total);
         let db = Self {
             fs,
             dir: dir.to_owned(),
@@ -166,6 +169,8 @@ impl Db {
             views: Views::new(view),
             maintenance: Mutex::new(maintenance),
             compaction,
+            log_limit_bytes,
+            retained_from_ms: AtomicI64::new(i64::MIN),
             short_of_disk: arc_swap::ArcSwapOption::empty(),
             unseen_deletions: Mutex::default(),
             counters: Counters::default(),

@@ -2,6 +2,7 @@
 //! work, if there is any, and says whether it did.
 
 use std::io;
+use std::sync::atomic::Ordering;
 
 use super::delete::tombstones_edit;
 use super::stats::Counters;
@@ -14,6 +15,11 @@ use crate::head::open::OpenChunk;
 use crate::manifest::{Edit, ManifestError};
 use crate::wal::WalError;
 use crate::wal::record::{HistogramRow, Record};
+
+/// A checkpoint that is longer is worth to be written anew where most of its series are gone.
+const MANY_GONE_BYTES: u64 = 1 << 20;
+/// A flush for want of memory leaves this much, ms: scrapes that are still on their way are in order then.
+const NEWEST_MS: i64 = 60_000;
 
 /// Names or histograms in one record of a checkpoint: a frame takes 16 KiB of each.
 pub(super) const CHECKPOINT_BIG_ROWS: usize = 4096;
@@ -104,16 +110,23 @@ impl Db {
 
     fn flush_due(&self, maintenance: &mut Maintenance) -> Result<bool, StepError> {
         let pressed = self.is_pressed();
-        let late: u64 = self.head.late_buffers().iter().map(|b| b.heap_bytes()).sum();
+        let buffers = self.head.late_buffers();
+        let late: u64 = buffers.iter().map(|b| b.heap_bytes()).sum();
+        let oldest = buffers.iter().map(|b| b.bounds().0).min().unwrap_or(i64::MAX);
+        drop(buffers);
+        let range = self.options.block_range_ms;
+        let retained_from = self.retained_from_ms.load(Ordering::Relaxed);
+        // For retention to take. Not at every step: each flush makes a block.
+        let outlived = retained_from.saturating_sub(range / 8);
         let mut flushed = false;
         if late > self.options.max_late_bytes
             || pressed && late > 1 << 20
+            || late > 0 && oldest < outlived
             || self.late_is_old(maintenance, late > 0)
         {
             flushed |= self.flush_late(maintenance)?;
         }
         let (mint, maxt) = self.head.bounds();
-        let range = self.options.block_range_ms;
         if mint <= maxt {
             // Not all that series take besides: a flush frees that of idle ones only, and every step would
             // write a block.
@@ -121,15 +134,23 @@ impl Db {
             let series_bytes = self.head.num_series() * size_of::<OpenChunk>() as u64;
             // A block should be worth its file also where memory is short.
             let worth = (self.options.memory.limit() / 16).min(64 << 20);
-            let due =
-                if bytes > self.options.max_head_bytes || pressed && bytes + series_bytes > worth {
-                    // The newest minute stays: scrapes that are still on their way are in order then.
-                    Some(maxt.saturating_sub(60_000))
-                } else if maxt.saturating_sub(mint) > range + range / 2 {
-                    Some((maxt - range / 2).div_euclid(range) * range)
-                } else {
-                    None
-                };
+            // Where series are refused a block may be small: those that ended go with it, and that is most
+            // of what they take. But at most one a minute: those that go on would make one at each step.
+            let newest = maxt.saturating_sub(NEWEST_MS);
+            let since = newest.saturating_sub(self.views.load().boundary);
+            let refuses = self.head.refused_series()
+                && bytes + series_bytes > worth / 16
+                && since >= NEWEST_MS;
+            let due = if bytes > self.options.max_head_bytes || pressed && bytes > worth || refuses
+            {
+                Some(newest)
+            } else if maxt.saturating_sub(mint) > range + range / 2 {
+                Some((maxt - range / 2).div_euclid(range) * range)
+            } else if mint < outlived {
+                Some(retained_from.min(maxt.saturating_add(1)))
+            } else {
+                None
+            };
             if let Some(boundary) = due.filter(|b| *b > self.views.load().boundary) {
                 flushed |= self.flush_below(maintenance, boundary)?;
             }
@@ -145,6 +166,14 @@ impl Db {
         let since = maintenance.late_since_ms.filter(|since| is_some && *since <= now);
         maintenance.late_since_ms = is_some.then(|| since.unwrap_or(now));
         since.is_some_and(|since| now - since >= self.options.max_late_age_ms)
+    }
+
+    /// Forgets what queries decoded of blocks, and lets go of the files' pages: the first thing to do
+    /// where memory is short.
+    pub fn drop_caches(&self) {
+        for block in &self.views.load().blocks {
+            block.drop_caches();
+        }
     }
 
     /// Whether it is time to give memory back early (reliability contract, section 5).
@@ -163,7 +192,10 @@ impl Db {
         Ok(flushed)
     }
 
-    fn flush_everything(&self, maintenance: &mut Maintenance) -> Result<bool, StepError> {
+    pub(super) fn flush_everything(
+        &self,
+        maintenance: &mut Maintenance,
+    ) -> Result<bool, StepError> {
         // The second time for what came after a buffer that an earlier attempt left frozen.
         let mut late = self.flush_late(maintenance)?;
         late |= self.flush_late(maintenance)?;
@@ -172,16 +204,26 @@ impl Db {
         Ok(late || in_order)
     }
 
-    /// Writes a checkpoint when the log behind the last one is long. Returns whether it did.
+    /// Writes a checkpoint when the log behind the last one is long, or when most of the series that it has
+    /// left the head: a start would bring them back. Returns whether it did.
     ///
     /// # Errors
     /// [`StepError`].
     pub fn checkpoint_step(&self) -> Result<bool, StepError> {
+        if self.shorten_log()? {
+            return Ok(true);
+        }
+        let mut maintenance = self.maintenance();
+        if maintenance.checkpoint_bytes > MANY_GONE_BYTES
+            && self.head.num_series() < maintenance.checkpoint_series / 2
+        {
+            self.write_checkpoint(&mut maintenance, Keep::Series)?;
+            return Ok(true);
+        }
         let (log, least) = (self.wal.size_bytes(), self.options.checkpoint_wal_bytes);
         if log <= least.min(self.options.max_wal_bytes) {
             return Ok(false);
         }
-        let mut maintenance = self.maintenance();
         if log <= maintenance.checkpoint_bytes.min(self.options.max_wal_bytes) {
             return Ok(false);
         }
@@ -204,9 +246,10 @@ impl Db {
         // A series that was idle for a block range is gone. Where memory is short, one that has
         // nothing left in the head is made again when it goes on.
         let patience = if self.is_pressed() { 0 } else { self.options.block_range_ms };
-        let idle = view.boundary.saturating_sub(patience);
+        let retained_from = self.retained_from_ms.load(Ordering::Relaxed);
+        let idle = view.boundary.saturating_sub(patience).max(retained_from.min(view.boundary));
         maintenance.dropped_slots = self.head.collect_garbage(view.boundary, idle);
-        self.counters.series_removed.add(maintenance.dropped_slots.len() as u64);
+        self.counters.series_removed.add(maintenance.dropped_slots.len());
         maintenance.retired_chunks = false;
         // Queries that found the dropped series hold this view or an older one.
         self.republish();
@@ -261,6 +304,7 @@ impl Db {
         // them, a power cut could leave half a batch, or a series that takes a lost row for known.
         self.wal.sync()?;
         maintenance.checkpoint_bytes = writer.finish()?;
+        maintenance.checkpoint_series = self.head.num_series();
         self.counters.checkpoint_bytes_written.add(maintenance.checkpoint_bytes);
         let (add_tombstones, remove_tombstones) = tombstones_edit(maintenance, &self.views.load());
         maintenance.manifest.append(&Edit {

@@ -15,7 +15,9 @@ use parking_lot::Mutex;
 
 use super::Db;
 use crate::DbOptions;
-use crate::append::{AppendBatch, AppendPolicy, AppendReport, DuplicatePolicy, Refusal};
+use crate::append::{
+    AppendBatch, AppendError, AppendPolicy, AppendReport, DuplicatePolicy, Refusal,
+};
 use crate::fs::sim::{CrashPolicy, Fault, FaultError, Op, SimFs};
 use crate::fs::{DirEntry, Fs, FsFile, FsRead, LockGuard, Space};
 use crate::head::read::SeriesSnapshot;
@@ -238,6 +240,40 @@ fn closing_waits_for_appends_that_began_before() {
     });
     let (_, db) = restart(&fs, db, CrashPolicy::KeepAll);
     assert_eq!(read(&db), [sample(1, 1000, 1.0), sample(1, 2000, 2.0), sample(2, 2000, 3.0)]);
+}
+
+#[test]
+fn a_failing_checkpoint_never_lets_the_log_grow_past_twice_its_bound() {
+    const BOUND: u64 = 64 << 10;
+    let fs = SimFs::new(1);
+    let options = DbOptions { wal_limit_bytes: BOUND, ..DbOptions::default() };
+    let db = open_on(Arc::new(fs.clone()), options);
+    // Neither blocks nor checkpoints can be written; the log can.
+    for path in ["chunks", ".ckpt"] {
+        let path = path.to_owned();
+        fs.fail(Fault { path, ..Fault::sticky(Op::Create, 0, FaultError::NoSpace) });
+    }
+    let write = |t: i64| {
+        let rows: Vec<_> = (1..=50).map(|n| (n, t, 0.1)).collect();
+        db.append(&batch(&db, &rows), &POLICY, &mut |i| Ok(labels(rows[i as usize].0)))
+    };
+    let (mut stored, mut refused, mut failed) = (0, 0, 0);
+    for t in 1..2000 {
+        match write(t) {
+            Ok(_) => stored += 1,
+            Err(AppendError::LogFull { bytes, limit: BOUND }) if bytes > BOUND => refused += 1,
+            Err(e) => panic!("{e}"),
+        }
+        failed += u32::from(db.checkpoint_step().is_err());
+        assert!(db.stats().wal_bytes < 2 * BOUND, "{} bytes", db.stats().wal_bytes);
+    }
+    assert!(stored > 100 && refused > 100 && failed > 100, "{stored} {refused} {failed}");
+    fs.clear_faults();
+    assert!(db.checkpoint_step().unwrap());
+    assert!(db.stats().wal_bytes < BOUND);
+    assert_eq!(write(3000).unwrap().stored, 50);
+    let (_, db) = restart(&fs, db, CrashPolicy::KeepAll);
+    assert_eq!(read(&db).len(), (stored + 1) * 50);
 }
 
 #[test]

@@ -34,4 +34,11 @@ impl FsRead for MappedFile {
     fn bytes(&self, offset: u64, len: u64) -> io::Result<Cow<'_, [u8]>> {
         range(offset, len, self.len()).map(|r| Cow::Borrowed(&self.0[r]))
     }
+
+    fn release(&self) {
+        #[expect(unsafe_code, reason = "for private maps this advice would lose what was written")]
+        // SAFETY: the map is a shared one of a file and nobody writes through it, so a page that went
+        // is read from the file again, with the same bytes. A refusal changes nothing.
+        let _ = unsafe { self.0.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+    }
 }

@@ -51,11 +51,17 @@ impl Pending {
 impl AppendReport {
     fn refuse(&mut self, series: u32, why: Refusal) {
         self.refused += 1;
+        if let Some(limit) = why.limit() {
+            *self.over_limits.entry(limit).or_default() += 1;
+        }
         if self.refusals.len() < MAX_REFUSALS {
             self.refusals.push((series, why));
         }
     }
 }
+
+/// New series of a request after which the accountant hears of them: one request may bring a hundred thousand.
+const SERIES_PER_ACCOUNT: u64 = 64;
 
 /// The series of a batch: found, or refused (their rows are then refused too).
 #[derive(Debug, Default)]
@@ -159,6 +165,9 @@ impl Head {
             // given back. Whoever finds the slot first through the index waits below.
             self.stripes.lock(stripe_of(slot)).make(slot).id = series;
             report.new_series += 1;
+            if report.new_series.is_multiple_of(SERIES_PER_ACCOUNT) {
+                self.account();
+            }
             Known { slot, series }
         };
         self.aliases.insert(batch.series[i as usize], known);

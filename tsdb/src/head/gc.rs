@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hashbrown::HashSet;
+use roaring::RoaringBitmap;
 
 use super::late::LateBuffer;
 use super::{Head, signed};
@@ -24,16 +25,15 @@ struct Collection<'h> {
     boundary: i64,
     idle_before: i64,
     late: Vec<Arc<LateBuffer>>,
-    /// The series that were dropped, and their slots.
-    gone: HashSet<SeriesRef>,
-    slots: Vec<u32>,
+    /// The slots of the series that were dropped. Nobody takes one again before it is freed.
+    gone: RoaringBitmap,
 }
 
 impl Head {
     /// Frees what is below `boundary` (it is in a block that every reader sees) and the series that
     /// have nothing left and were idle since `idle_before`. Returns the slots of the dropped series,
     /// for [`Head::free_slots`] once no query can name them any more.
-    pub fn collect_garbage(&self, boundary: i64, idle_before: i64) -> Vec<u32> {
+    pub fn collect_garbage(&self, boundary: i64, idle_before: i64) -> RoaringBitmap {
         // From here on it takes in every row that is applied, and below what every series keeps.
         self.next_mint.store(i64::MAX, Ordering::Relaxed);
         let mut collection = Collection {
@@ -41,8 +41,7 @@ impl Head {
             boundary,
             idle_before,
             late: self.late_buffers(),
-            gone: HashSet::new(),
-            slots: Vec::new(),
+            gone: RoaringBitmap::new(),
         };
         for number in 0..STRIPES {
             let mut page = 0;
@@ -51,9 +50,9 @@ impl Head {
             }
             collection.settle(number);
         }
-        let Collection { gone, slots, .. } = collection;
+        let Collection { gone, .. } = collection;
         if !gone.is_empty() {
-            self.aliases.retain(|known| !gone.contains(&known.series));
+            self.aliases.retain(|known| !gone.contains(known.slot));
         }
         {
             // Rows are applied under a stripe lock: none comes between load and store.
@@ -61,15 +60,16 @@ impl Head {
             self.mint.store(self.next_mint.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         self.account();
-        slots
+        gone
     }
 
     /// Frees slots that [`Head::collect_garbage`] returned.
-    pub fn free_slots(&self, slots: &[u32]) {
-        for slots in slots.chunks(SLOTS) {
+    pub fn free_slots(&self, slots: &RoaringBitmap) {
+        let mut slots = slots.iter().peekable();
+        while slots.peek().is_some() {
             let mut index = self.index.write();
-            for slot in slots {
-                index.free(*slot);
+            for slot in slots.by_ref().take(SLOTS) {
+                index.free(slot);
             }
         }
         let mut index = self.index.write();
@@ -144,10 +144,9 @@ impl Collection<'_> {
             if let Some((series, store)) = stripe.part(*slot) {
                 series.clear(store);
             }
-            self.gone.insert(index.series(*slot));
+            self.gone.insert(*slot);
             index.unlink(*slot);
         }
-        self.slots.append(&mut idle);
         drop(index);
         stripe.drop_empty_page(page);
     }

@@ -12,7 +12,7 @@
 //! | queries of a day | `--reads --hosts 20 --scrapes 5760` |
 //! | memory of a query over ever more series | `--memory` |
 //!
-//! CPU is the server process's own (`/proc/<pid>/stat`) with six quiet seconds behind the load; memory
+//! A day is compacted before it is weighed. CPU is the server process's own (`/proc/<pid>/stat`) with six quiet seconds behind the load; memory
 //! is its resident growth then; disk is `du` after SIGTERM with the log and saved caches included; query times are
 //! medians of seven runs over one connection, past the caches of responses. A start counts until the
 //! first range query is right, `never` when it is not within 30 s. With several seeds, the last table
@@ -33,6 +33,7 @@ mod options;
 mod reads;
 mod report;
 mod target;
+mod upkeep;
 
 use load::{BATCH, Load};
 use measure::{Figures, measure};
@@ -105,6 +106,11 @@ fn main() -> std::process::ExitCode {
         ));
         say(&report::table(&round));
         say(&report::truth(&round));
+        for figures in &round {
+            if let Some(upkeep) = &figures.upkeep {
+                say(&format!("{}: {upkeep}", figures.name()));
+            }
+        }
         rounds.push(round);
     }
     let medians = report::medians(&rounds);

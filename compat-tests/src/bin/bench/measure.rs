@@ -9,12 +9,15 @@ use compat_tests::promql::{Answer, Query};
 
 use crate::load::{Load, ask, plain};
 use crate::target::{Kind, Target};
+use crate::upkeep;
 
 /// Runs of a query, of which the median counts.
 const RUNS: usize = 7;
 /// Longest wait for a right answer after a start; who has lost samples never gives one.
 const RIGHT_LIMIT: Duration = Duration::from_secs(30);
 const HOUR_MS: i64 = 3_600_000;
+/// The load of a day gets time to be compacted before it is weighed; scrapes are jittered.
+const DAY_MS: i64 = 24 * HOUR_MS - 60_000;
 
 /// The figures of a run, in the order of [`Figures::values`]: name and decimals.
 pub(crate) const COLUMNS: [(&str, usize); 11] = [
@@ -55,6 +58,8 @@ pub(crate) struct Figures {
     pub(crate) truth: Result<String, String>,
     /// The line in which it says its version.
     pub(crate) version: String,
+    /// What it says about its upkeep.
+    pub(crate) upkeep: Option<String>,
 }
 
 impl Figures {
@@ -122,12 +127,17 @@ pub(crate) fn measure(kind: Kind, protocol: Protocol, load: &Load, crash: bool) 
         });
         answers.push(answer);
     }
+    if load.length_ms() >= DAY_MS {
+        upkeep::settle(&target);
+    }
+    let told = upkeep::told(&target, samples);
     target.stop();
     #[expect(clippy::cast_precision_loss, reason = "figures are rounded anyway")]
     let on_disk = |path: &Path| disk_bytes(path) as f64 / samples;
     let dir = target.data_dir();
     values[DISK] = Some(on_disk(&dir));
     values[CACHES] = Some(on_disk(&dir.join("cache")));
+    let upkeep = told.map(|told| format!("{told}; {}", upkeep::by_file(&dir, samples)));
     let version = target.version();
     let mut asked = queries.iter().zip(&answers);
     let first = asked.find_map(|(q, a)| Some((q.as_ref()?, a.as_ref()?)));
@@ -148,7 +158,7 @@ pub(crate) fn measure(kind: Kind, protocol: Protocol, load: &Load, crash: bool) 
             held.unwrap_or_else(|why| panic!("after kill -9: {why}"));
         }
     }
-    Some(Figures { kind, protocol, values, answers, truth, version })
+    Some(Figures { kind, protocol, values, answers, truth, version, upkeep })
 }
 
 /// Seconds from the start of a stopped target to the first time its answer is `want`; infinity

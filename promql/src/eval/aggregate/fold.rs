@@ -7,7 +7,7 @@ use model::FloatHistogram;
 use super::Input;
 use super::accumulator::{Accumulator, Histograms};
 use super::group::Groups;
-use crate::ast::Pos;
+use crate::annotations::Place;
 use crate::engine::QueryError;
 use crate::eval::state::Held;
 use crate::eval::{Bits, Operator, Row, State};
@@ -58,7 +58,7 @@ pub(super) struct Fold<'q, A> {
     folded: std::vec::IntoIter<Folded<A>>,
     next: usize,
     /// The place of the aggregated expression.
-    pos: Pos,
+    place: Place,
     held: Held,
 }
 
@@ -70,7 +70,7 @@ impl<'q, A: Accumulator> Fold<'q, A> {
             groups,
             folded: Vec::new().into_iter(),
             next: 0,
-            pos: Pos::default(),
+            place: Place::default(),
             held: Held::default(),
         }
     }
@@ -80,7 +80,7 @@ impl<'q, A: Accumulator> Fold<'q, A> {
         while let Some(row) = input.source.next(state)? {
             self.fold_row(row, &mut folded, &input, state)?;
         }
-        self.pos = input.pos;
+        self.place = input.place;
         self.folded = folded.into_iter();
         Ok(())
     }
@@ -122,7 +122,7 @@ impl<'q, A: Accumulator> Fold<'q, A> {
         let labels = self.groups.labels(self.next).clone();
         self.next += 1;
         let mut row = state.row(labels, group.drop_name, group.seen.len());
-        finish_histograms(&mut group, &mut row, self.pos, state);
+        finish_histograms(&mut group, &mut row, self.place, state);
         row.present = group.seen;
         for step in row.present.iter() {
             row.floats[step] = group.floats.value(step);
@@ -144,7 +144,7 @@ fn fold_histograms<A: Accumulator>(
         match A::HISTOGRAMS {
             Histograms::Ignore => {
                 let text = format!("ignored histogram in {} aggregation", A::NAME);
-                state.annotations.info(text, input.pos);
+                state.annotations.info(text, input.place);
             }
             Histograms::Count => row.set_float(step, 0.0),
             Histograms::Sum | Histograms::Mean => {
@@ -162,7 +162,7 @@ fn fold_histograms<A: Accumulator>(
                 if sum.add(h).is_err() {
                     *sum = HistogramSum::Mixed;
                     let text = notes::mixed_bucket_schemas(row.labels.metric_name());
-                    state.annotations.warn(text, input.pos);
+                    state.annotations.warn(text, input.place);
                 }
             }
         }
@@ -172,12 +172,12 @@ fn fold_histograms<A: Accumulator>(
 
 /// Takes the steps at which floats and histograms met out of the group, and turns what is left of
 /// the histograms into `row`.
-fn finish_histograms<A>(group: &mut Folded<A>, row: &mut Row, pos: Pos, state: &mut State) {
+fn finish_histograms<A>(group: &mut Folded<A>, row: &mut Row, place: Place, state: &mut State) {
     for (step, slot) in std::mem::take(&mut group.histograms).into_iter().enumerate() {
         let Some(sum) = slot else { continue };
         if group.seen.get(step) {
             let text = "encountered a mix of histograms and floats for aggregation";
-            state.annotations.warn(text, pos);
+            state.annotations.warn(text, place);
             group.seen.clear(step);
             continue;
         }
@@ -187,7 +187,7 @@ fn finish_histograms<A>(group: &mut Folded<A>, row: &mut Row, pos: Pos, state: &
             HistogramSum::Mixed => None,
         };
         if let Some((h, outcome)) = finished {
-            state.annotations.histogram_outcome(outcome, Operation::Aggregation, pos);
+            state.annotations.histogram_outcome(outcome, Operation::Aggregation, place);
             row.set_histogram(step, Arc::new(h));
         }
     }

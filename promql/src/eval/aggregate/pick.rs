@@ -3,7 +3,7 @@
 use super::Input;
 use super::group::Groups;
 use super::rank::counts;
-use crate::ast::Pos;
+use crate::annotations::Place;
 use crate::engine::QueryError;
 use crate::eval::element::Map;
 use crate::eval::scalar::Scalars;
@@ -58,7 +58,7 @@ impl Operator for First<'_> {
 pub(super) fn ratio<'q>(
     input: Input<'q>,
     ratio: &Scalars,
-    pos: Pos,
+    place: Place,
     state: &mut State,
 ) -> Result<Rows<'q>, QueryError> {
     let mut ratios = Vec::with_capacity(input.steps);
@@ -67,14 +67,16 @@ pub(super) fn ratio<'q>(
         if r.is_nan() {
             return Err(QueryError::execution("Ratio value is NaN"));
         }
-        let capped = r.clamp(-1.0, 1.0);
-        if r.abs() > 1.0 {
+        ratios.push(r.clamp(-1.0, 1.0));
+    }
+    let (low, high) = super::extremes(ratio, input.steps);
+    for (r, capped, valid) in [(low, -1.0, low >= -1.0), (high, 1.0, high <= 1.0)] {
+        if !valid {
             let (r, capped) = (number::format_g(r), number::format_g(capped));
             let text =
                 format!("ratio value should be between -1 and 1, got {r}, capping to {capped}");
-            state.annotations.warn(text, pos);
+            state.annotations.warn(text, place);
         }
-        ratios.push(capped);
     }
     Ok(Map::boxed(input.source, move |row, _| {
         #[expect(clippy::cast_precision_loss, reason = "Prometheus converts the same way")]

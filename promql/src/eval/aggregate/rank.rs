@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use super::Input;
 use super::group::Groups;
-use crate::ast::{AggregateOp, Pos};
+use crate::annotations::Place;
+use crate::ast::AggregateOp;
 use crate::engine::QueryError;
 use crate::eval::scalar::Scalars;
 use crate::eval::state::Held;
@@ -137,7 +138,7 @@ impl Candidates<'_> {
             if row.histograms.iter().zip(k).any(|(histogram, k)| histogram.is_some() && *k > 0) {
                 let name = input.aggregate.op.as_str();
                 let text = format!("ignored histogram in {name} aggregation");
-                state.annotations.info(text, input.pos);
+                state.annotations.info(text, input.place);
             }
             row.histograms.clear();
         }
@@ -233,9 +234,17 @@ struct Quantile<'q> {
 }
 
 /// The operator of `quantile`.
-pub(super) fn quantile<'q>(input: Input<'q>, q: Scalars, pos: Pos, state: &mut State) -> Rows<'q> {
-    for q in (0..input.steps).map(|step| q.at(step)).filter(|q| !(0.0..=1.0).contains(q)) {
-        state.annotations.warn(notes::invalid_quantile(q), pos);
+pub(super) fn quantile<'q>(
+    input: Input<'q>,
+    q: Scalars,
+    place: Place,
+    state: &mut State,
+) -> Rows<'q> {
+    let (low, high) = super::extremes(&q, input.steps);
+    for (q, valid) in [(low, low >= 0.0), (high, high <= 1.0)] {
+        if !valid {
+            state.annotations.warn(notes::invalid_quantile(q), place);
+        }
     }
     Box::new(Quantile {
         groups: Groups::new(input.aggregate),
@@ -251,9 +260,9 @@ impl Quantile<'_> {
     fn read(&mut self, mut input: Input<'_>, state: &mut State) -> Result<(), QueryError> {
         let mut groups: Vec<(Vec<Vec<f64>>, bool)> = Vec::new();
         while let Some(row) = input.source.next(state)? {
-            if !row.is_float() {
+            if row.has_histograms() {
                 let text = "ignored histogram in quantile aggregation";
-                state.annotations.info(text, input.pos);
+                state.annotations.info(text, input.place);
             }
             let at = self.groups.of(&row.labels);
             if at == groups.len() {

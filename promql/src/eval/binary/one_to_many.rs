@@ -5,10 +5,11 @@ use hashbrown::HashMap;
 use model::Labels;
 
 use super::{Stage, one_is_left};
-use crate::ast::{Binary, Cardinality, Pos};
+use crate::annotations::Place;
+use crate::ast::{Binary, Cardinality};
 use crate::engine::QueryError;
 use crate::eval::matching::{changes_metric, group_labels, result_labels, signature};
-use crate::eval::operand::{Keep, Operator};
+use crate::eval::operand::{Keep, Note, Operator, Outcome};
 use crate::eval::state::Held;
 use crate::eval::{Bits, Query, Row, Rows, State, Steps};
 
@@ -17,18 +18,44 @@ use crate::eval::{Bits, Query, Row, Rows, State, Steps};
 struct Group {
     /// The one side: several series only where they take turns, or where that is an error.
     ones: Vec<Row>,
-    /// Steps at which the many side has a sample, for the fill modifiers.
-    many_seen: Option<Bits>,
     results: Results,
 }
 
 /// The results of one group.
 #[derive(Default)]
 struct Results {
-    /// One for each label set.
-    rows: Vec<Row>,
-    /// Of one-to-one matching: the steps that have their result.
-    matched: Option<Bits>,
+    all: Vec<Named>,
+    /// Where each label set is, once there are too many to look through.
+    index: HashMap<Labels, usize>,
+}
+
+/// The results with one label set.
+struct Named {
+    labels: Labels,
+    /// The steps at which a pair was matched, also where a comparison filtered it out.
+    taken: Bits,
+    /// What was not filtered out.
+    row: Option<Row>,
+}
+
+impl Results {
+    /// Results that are looked through one after the other.
+    const FEW: usize = 8;
+
+    fn find(&self, labels: &Labels) -> Option<usize> {
+        if self.all.len() > Self::FEW {
+            return self.index.get(labels).copied();
+        }
+        self.all.iter().position(|named| named.labels == *labels)
+    }
+
+    fn push(&mut self, named: Named) {
+        self.all.push(named);
+        let indexed = if self.all.len() > Self::FEW { self.index.len() } else { self.all.len() };
+        for (at, named) in self.all.iter().enumerate().skip(indexed) {
+            self.index.insert(named.labels.clone(), at);
+        }
+    }
 }
 
 /// Two series of the one side in one group at one step.
@@ -49,6 +76,8 @@ pub(super) struct OneToMany<'q> {
     index: HashMap<Labels, usize>,
     groups: Vec<Group>,
     duplicates: Vec<Duplicate>,
+    /// Of each step the last pair that something is to be said about; empty before there is one.
+    said: Vec<Option<Note>>,
     held: Held,
 }
 
@@ -56,19 +85,20 @@ impl<'q> OneToMany<'q> {
     pub(super) fn new(
         query: &'q Query<'q>,
         binary: &'q Binary,
-        pos: Pos,
+        place: Place,
         right: Rows<'q>,
         steps: Steps,
     ) -> Self {
         Self {
             query,
             binary,
-            operator: Operator::new(binary.op, binary.return_bool, pos),
+            operator: Operator::new(binary.op, binary.return_bool, place),
             steps: steps.count,
             right: Some(right),
             index: HashMap::new(),
             groups: Vec::new(),
             duplicates: Vec::new(),
+            said: Vec::new(),
             held: Held::default(),
         }
     }
@@ -148,21 +178,18 @@ impl<'q> OneToMany<'q> {
         };
         // The group is taken out so that it and the rest of the stage can change together.
         let mut group = std::mem::take(&mut self.groups[at]);
-        if fill_many.is_some() {
-            group.many_seen.get_or_insert_with(|| Bits::empty(self.steps)).union(&occupied);
-        }
-        let mut unmatched = occupied;
+        let mut alone = occupied;
         for one in &group.ones {
             let mut both = one.occupied();
-            both.intersect(&unmatched);
-            unmatched.subtract(&both);
-            self.combine(&row, one, &both, &mut group.results, state)?;
+            both.intersect(&alone);
+            alone.subtract(&both);
+            self.combine(&row, one, both, &mut group.results, state)?;
         }
         if let Some(v) = fill_one
-            && unmatched.any()
+            && alone.any()
         {
             let one = self.stand_in(&row, v);
-            self.combine(&row, &one, &unmatched, &mut group.results, state)?;
+            self.combine(&row, &one, alone, &mut group.results, state)?;
         }
         self.groups[at] = group;
         state.recycle(row);
@@ -183,7 +210,7 @@ impl<'q> OneToMany<'q> {
         &mut self,
         many: &Row,
         one: &Row,
-        steps: &Bits,
+        mut steps: Bits,
         results: &mut Results,
         state: &mut State,
     ) -> Result<(), QueryError> {
@@ -191,39 +218,85 @@ impl<'q> OneToMany<'q> {
             return Ok(());
         }
         let matching = &self.binary.matching;
-        if matching.card == Cardinality::OneToOne {
-            // Also where a comparison will filter the pair out.
-            let matched = results.matched.get_or_insert_with(|| Bits::empty(self.steps));
-            if matched.intersects(steps) {
-                return Err(self.multiple_matches());
-            }
-            matched.union(steps);
-        }
         let mut labels = result_labels(self.binary.op, matching, &many.labels, &one.labels);
         let mut drop_name = many.drop_name && !changes_metric(self.binary.op);
         if self.binary.return_bool {
             (labels, drop_name) = self.query.nameless(labels);
         }
         let mut fresh = state.row(labels, drop_name, self.steps);
+        self.apply(many, one, &mut steps, &mut fresh);
+        self.add(fresh, steps, results, state)
+    }
+
+    /// The values of `many` and `one` at `steps`, to which it leaves those at which the operator is
+    /// defined for the pair: the others were never matched.
+    fn apply(&mut self, many: &Row, one: &Row, steps: &mut Bits, out: &mut Row) {
+        let mut refused = Vec::new();
         for step in steps.iter() {
-            let pair = if one_is_left(self.binary) {
+            let (lhs, rhs) = if one_is_left(self.binary) {
                 (one.cell(step), many.cell(step))
             } else {
                 (many.cell(step), one.cell(step))
             };
-            self.operator.apply(pair, Keep::Left, &mut fresh, step, state);
-        }
-        if !fresh.any() {
-            state.recycle(fresh);
-            return Ok(());
-        }
-        state.hold_row(&mut self.held, &fresh)?;
-        match results.rows.iter_mut().find(|r| r.labels == fresh.labels) {
-            None => results.rows.push(fresh),
-            Some(row) if row.occupied().intersects(&fresh.occupied()) => {
-                return Err(self.multiple_matches());
+            let note = match self.operator.outcome(lhs, rhs, Keep::Left) {
+                Outcome::Absent | Outcome::Filtered => None,
+                Outcome::Float(v) => {
+                    out.set_float(step, v);
+                    None
+                }
+                Outcome::Histogram(h, note) => {
+                    out.set_histogram(step, h);
+                    note
+                }
+                Outcome::Refused(note) => {
+                    refused.push(step);
+                    Some(note)
+                }
+            };
+            if note.is_some() {
+                self.said.resize(self.steps, None);
+                self.said[step] = note;
             }
-            Some(row) => row.absorb(fresh),
+        }
+        for step in refused {
+            steps.clear(step);
+        }
+    }
+
+    /// Adds `fresh` to `results`, whose pairs were matched at `steps`.
+    fn add(
+        &mut self,
+        fresh: Row,
+        steps: Bits,
+        results: &mut Results,
+        state: &mut State,
+    ) -> Result<(), QueryError> {
+        let one_to_one = self.binary.matching.card == Cardinality::OneToOne;
+        if one_to_one && results.all.iter().any(|named| named.taken.intersects(&steps)) {
+            return Err(self.multiple_matches());
+        }
+        let labels = fresh.labels.clone();
+        let row = if fresh.any() {
+            state.hold_row(&mut self.held, &fresh)?;
+            Some(fresh)
+        } else {
+            state.recycle(fresh);
+            None
+        };
+        let Some(at) = results.find(&labels) else {
+            let bytes = size_of::<Named>() + steps.heap_bytes() + labels.heap_bytes();
+            state.hold(&mut self.held, 0, bytes as u64)?;
+            results.push(Named { labels, taken: steps, row });
+            return Ok(());
+        };
+        let named = &mut results.all[at];
+        if named.taken.intersects(&steps) {
+            return Err(self.multiple_matches());
+        }
+        named.taken.union(&steps);
+        match (&mut named.row, row) {
+            (Some(old), Some(new)) => old.absorb(new),
+            (old, new) => *old = old.take().or(new),
         }
         Ok(())
     }
@@ -243,11 +316,11 @@ impl<'q> OneToMany<'q> {
             let mut group = std::mem::take(&mut self.groups[at]);
             for one in &group.ones {
                 let mut alone = one.occupied();
-                if let Some(seen) = &group.many_seen {
-                    alone.subtract(seen);
+                for named in &group.results.all {
+                    alone.subtract(&named.taken);
                 }
                 let many = self.stand_in(one, v);
-                self.combine(&many, one, &alone, &mut group.results, state)?;
+                self.combine(&many, one, alone, &mut group.results, state)?;
             }
             self.groups[at] = group;
         }
@@ -281,7 +354,11 @@ impl Stage for OneToMany<'_> {
             self.check_duplicates(None)?;
             self.fill_many(v, state)?;
         }
-        out.extend(self.groups.drain(..).flat_map(|g| g.results.rows));
+        for note in self.said.drain(..).flatten() {
+            self.operator.tell(note, &mut state.annotations);
+        }
+        let results = self.groups.drain(..).flat_map(|group| group.results.all);
+        out.extend(results.filter_map(|named| named.row));
         state.release(&mut self.held);
         Ok(())
     }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use model::{CounterResetHint, FloatHistogram, Span};
 use proptest::{collection::vec, prelude::*};
 
-use crate::annotations::Annotations;
-use crate::ast::Pos;
+use crate::annotations::{Annotations, Place};
 use crate::functions::dispatch::extended_kernel;
 use crate::functions::rate::extended::Modifier::{self, Anchored, Smoothed};
 use crate::functions::rate::extended::{bare_points, smoothed_at};
@@ -37,7 +36,8 @@ fn window<'a>(
 
 fn eval(name: &str, modifier: Modifier, w: &Window<'_>) -> Output {
     let mut annotations = Annotations::new();
-    let mut notes = Notes { annotations: &mut annotations, metric_name: "m", pos: Pos::default() };
+    let mut notes =
+        Notes { annotations: &mut annotations, metric_name: "m", place: Place::default() };
     (extended_kernel(name, modifier).unwrap().eval)(w, &[], &mut notes).unwrap()
 }
 

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use model::CounterResetHint::{self, Gauge, NotReset, Reset, Unknown};
 use model::{FloatHistogram, Span};
 
-use crate::annotations::Annotations;
-use crate::ast::Pos;
+use crate::annotations::{Annotations, Place};
 use crate::functions::dispatch::range_kernel;
 use crate::functions::window::{Notes, Output, Starts, Window};
 use crate::histogram::print::to_test_expression;
@@ -72,7 +71,8 @@ fn run_mixed(
         step_ms: end_s * 1000,
     };
     let mut annotations = Annotations::new();
-    let mut notes = Notes { annotations: &mut annotations, metric_name: "m", pos: Pos::default() };
+    let mut notes =
+        Notes { annotations: &mut annotations, metric_name: "m", place: Place::default() };
     let out = (range_kernel(name).unwrap().eval)(&window, &[0.5, 0.5], &mut notes).unwrap();
     let text = match out {
         Output::Nothing => "nothing".to_owned(),

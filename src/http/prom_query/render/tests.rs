@@ -1,5 +1,5 @@
 use super::*;
-use promql::annotations::Annotations;
+use promql::annotations::{Annotations, Place};
 use promql::ast::Pos;
 use promql::engine::QueryStats;
 
@@ -86,12 +86,11 @@ fn a_long_answer_is_refused_while_it_grows() {
 #[test]
 fn annotations_and_statistics_follow_the_data() {
     let mut result = result(Value::Vector(Vec::new()));
-    result
-        .annotations
-        .warn("quantile value should be between 0 and 1, got 2", Pos { start: 4, end: 5 });
+    let at = |start| Place { pos: Some(Pos { start, end: start + 1 }), turn: 0 };
+    result.annotations.warn("quantile value should be between 0 and 1, got 2", at(4));
     result.annotations.info(
         "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \"x\"",
-        Pos { start: 0, end: 1 },
+        at(0),
     );
     result.storage_warnings.push("block x is quarantined".to_owned());
     result.stats.samples_read = 7;

@@ -6,6 +6,9 @@ use roaring::RoaringBitmap;
 use super::{HeadIndex, NameIndex};
 use crate::head::symbols::SymbolId;
 
+/// Memory for the labels that are sorted by at one time.
+const COLUMNS_BYTES: usize = 8 << 20;
+
 /// Slots in label order.
 #[derive(Debug, Default)]
 pub(super) struct Order {
@@ -64,7 +67,9 @@ impl HeadIndex {
             let fresh: RoaringBitmap = added.iter().copied().collect();
             order.sorted.retain(|s| self.all.contains(*s) && !fresh.contains(*s));
         }
-        if order.sorted.len() < 16 * added.len() {
+        // After a shrink nothing is sorted, whatever was added.
+        let is_whole = (order.sorted.len() + added.len()) as u64 == self.all.len();
+        if !is_whole || order.sorted.len() < 16 * added.len() {
             order.sorted = self.sort(&self.all);
         } else {
             let fresh: RoaringBitmap = added.into_iter().collect();
@@ -125,23 +130,32 @@ impl HeadIndex {
             slots.sort_unstable_by(|a, b| self.compare(*a, *b));
             return slots;
         }
-        let mut columns = vec![Vec::with_capacity(slots.len()); names.len()];
-        for slot in &slots {
-            for (column, (_, value)) in columns.iter_mut().zip(self.pairs(*slot)) {
-                column.push(value.0);
-            }
-        }
         let mut places: Vec<u32> = (0..).take(slots.len()).collect();
-        for (name, mut column) in names.into_iter().zip(columns).rev() {
-            for (n, value) in (0..).zip(name.order.values()) {
-                rank[value.0 as usize] = n;
+        // As many labels at a time as fit: label sets are walked once for each group.
+        let at_once = (COLUMNS_BYTES / (slots.len() * size_of::<u32>())).max(1);
+        let mut end = names.len();
+        while end > 0 {
+            let start = end.saturating_sub(at_once);
+            let group = &names[start..end];
+            let mut columns = vec![Vec::with_capacity(slots.len()); group.len()];
+            for slot in &slots {
+                let values = self.pairs(*slot).map(|(_, value)| value.0).skip(start);
+                for (column, value) in columns.iter_mut().zip(values) {
+                    column.push(value);
+                }
             }
-            for value in &mut column {
-                *value = rank[*value as usize];
+            for (name, mut column) in group.iter().zip(columns).rev() {
+                for (n, value) in (0..).zip(name.order.values()) {
+                    rank[value.0 as usize] = n;
+                }
+                for value in &mut column {
+                    *value = rank[*value as usize];
+                }
+                if column.iter().any(|n| Some(n) != column.first()) {
+                    places = count_sort(&places, &column, name.num_values());
+                }
             }
-            if column.iter().any(|n| Some(n) != column.first()) {
-                places = count_sort(&places, &column, name.num_values());
-            }
+            end = start;
         }
         places.into_iter().map(|place| slots[place as usize]).collect()
     }
@@ -185,6 +199,24 @@ mod tests {
 
     use super::*;
     use crate::wal::record::SeriesRef;
+
+    #[test]
+    fn order_survives_a_shrink_behind_which_nothing_is_added() {
+        let mut index = HeadIndex::new(7);
+        let labels = |n: u32| Labels::from_pairs([("i", format!("{}", n ^ 0x2aa))]).unwrap();
+        for n in 0..2000 {
+            index.insert(&labels(n), SeriesRef(u64::from(n) + 1));
+        }
+        assert_eq!(index.in_order(index.all()).len(), 2000);
+        for slot in 200..2000 {
+            index.unlink(slot);
+            index.free(slot);
+        }
+        index.shrink();
+        let mut want: Vec<u32> = (0..200).collect();
+        want.sort_by_key(|slot| labels(*slot));
+        assert_eq!(index.in_order(index.all()), want);
+    }
 
     proptest! {
         /// Model: the label sets, sorted. Enough series a schema that they are counted, and new
