@@ -121,8 +121,10 @@ fn compact_loop(app: &App, signal: &Signal) {
     let mut busy = false;
     while signal.wait(if busy { Duration::ZERO } else { interval(app) }) {
         let max_range_ms = app.config().max_block_range_ms();
+        let cold_before_ms = app.config().cold_before_ms(now_ms());
         busy = rounds.each("compact", |db| {
             db.set_max_compacted_range_ms(max_range_ms);
+            db.set_cold_before_ms(cold_before_ms);
             Ok(db.compact_step()?)
         });
     }

@@ -155,7 +155,7 @@ fn one_cycle(
     }
     let resumed = began.elapsed();
     assert!(resumed <= RESUME, "writes are taken again after {resumed:?}");
-    if cycle % 3 == 0 {
+    if cycle.is_multiple_of(3) {
         // And here it is in the middle.
         server.kill();
         server.restart();

@@ -101,6 +101,22 @@ pub enum QueryError {
     /// The query cannot be evaluated on this data: `execution`.
     #[error("{0}")]
     Execution(String),
+    /// More series than [`EngineOptions::max_series`]: `execution`.
+    #[error("query selects {series} series, limit {limit}")]
+    TooManySeries {
+        /// Series so far.
+        series: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A subquery of more steps than [`EngineOptions::max_subquery_points`]: `execution`.
+    #[error("subquery has {steps} steps, limit {limit}")]
+    TooManySteps {
+        /// Its steps.
+        steps: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// More samples than [`EngineOptions::max_samples`] at once: `execution`.
     #[error("query processing would load too many samples into memory in query execution")]
     TooManySamples,

@@ -14,6 +14,8 @@ pub struct ParseError {
     pub pos: Pos,
     /// What is wrong, without the place.
     pub message: String,
+    /// The limit that the text is over (L16, L17), by the name under which refusals are counted.
+    pub limit: Option<&'static str>,
     /// Line and column of `pos.start`; `None` for the empty text.
     place: Option<(u32, u32)>,
 }
@@ -21,7 +23,13 @@ pub struct ParseError {
 impl ParseError {
     /// An error at `pos` of `text`.
     pub fn new(text: &str, pos: Pos, message: impl Into<String>) -> Self {
-        Self { pos, message: message.into(), place: place(text, pos.start) }
+        Self { pos, message: message.into(), limit: None, place: place(text, pos.start) }
+    }
+
+    /// The error of a text over `limit`.
+    #[must_use]
+    pub fn over(self, limit: &'static str) -> Self {
+        Self { limit: Some(limit), ..self }
     }
 
     /// Line and column of the error, from 1; `None` for the empty text.

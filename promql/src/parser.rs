@@ -122,7 +122,7 @@ impl<'a> Parser<'a> {
         let limit = options.limits.text_bytes.min(u32::MAX as usize - 1);
         if text.len() > limit {
             let message = format!("query is {} bytes, limit {limit}", text.len());
-            return Err(ParseError::new(text, Pos::default(), message));
+            return Err(ParseError::new(text, Pos::default(), message).over("query_text"));
         }
         let (ast, lexer) = (Ast::new(), Lexer::new(text));
         Ok(Self { text, options, lexer, ahead: None, last_closing: 0, ast, spent: 0 })
@@ -177,7 +177,8 @@ impl<'a> Parser<'a> {
         self.spent += nodes;
         let (spent, limit) = (self.spent, self.options.limits.nodes);
         if spent > limit {
-            return Err(self.error(pos, format!("query has {spent} nodes or more, limit {limit}")));
+            let message = format!("query has {spent} nodes or more, limit {limit}");
+            return Err(self.error(pos, message).over("query_nodes"));
         }
         Ok(())
     }
@@ -210,6 +211,7 @@ impl<'a> Parser<'a> {
     fn too_deep(&self, pos: Pos) -> ParseError {
         let limit = self.options.limits.nesting;
         self.error(pos, format!("query is nested {} deep, limit {limit}", limit + 1))
+            .over("query_nesting")
     }
 }
 

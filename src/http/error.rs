@@ -32,6 +32,13 @@ pub(crate) enum Failure {
         /// The limit, for the counter.
         limit: &'static str,
     },
+    /// As [`Failure::BadData`], for a query that is over one of its limits before it is asked.
+    TooLargeToAsk {
+        /// The message.
+        message: String,
+        /// The limit, for the counter.
+        limit: &'static str,
+    },
     /// The query was canceled.
     Canceled(String),
     /// The query took too long.
@@ -106,6 +113,7 @@ impl Failure {
     fn status(&self, door: Door) -> StatusCode {
         match self {
             Self::BadData(_)
+            | Self::TooLargeToAsk { .. }
             | Self::Framing(_)
             | Self::BadBody(_)
             | Self::Rejected(_)
@@ -162,7 +170,9 @@ impl Failure {
     /// The limit that refused the request, for the counter.
     pub(super) fn limit(&self) -> Option<&'static str> {
         match self {
-            Self::Busy { limit, .. } | Self::OverLimit { limit, .. } => Some(limit),
+            Self::Busy { limit, .. }
+            | Self::OverLimit { limit, .. }
+            | Self::TooLargeToAsk { limit, .. } => Some(limit),
             Self::Timeout(_) => Some("time"),
             Self::UriTooLong { .. } => Some("uri"),
             Self::TooLarge(_) => Some("body"),
@@ -188,6 +198,7 @@ impl Failure {
             | Self::Rejected(text)
             | Self::Unprocessable(text)
             | Self::OverLimit { message: text, .. }
+            | Self::TooLargeToAsk { message: text, .. }
             | Self::Busy { message: text, .. }
             | Self::RejectedLines { message: text, .. } => text.as_str(),
             Self::NotReady { .. } => "Service Unavailable",

@@ -106,7 +106,12 @@ async fn evaluate(
 }
 
 fn parse_query(text: &str, options: &ParseOptions) -> Result<Ast, Failure> {
-    promql::parse(text, options).map_err(|e| failure(QueryError::Parse(e.to_string())))
+    promql::parse(text, options).map_err(|e| {
+        match (e.limit, request::invalid("query", &e.to_string())) {
+            (Some(limit), Failure::BadData(message)) => Failure::TooLargeToAsk { message, limit },
+            (_, failure) => failure,
+        }
+    })
 }
 
 /// Nanoseconds since the first call.
@@ -152,6 +157,12 @@ fn failure(e: QueryError) -> Failure {
     match e {
         QueryError::Parse(_) => request::invalid("query", &text),
         QueryError::Execution(_) => Failure::Execution(text),
+        QueryError::TooManySeries { .. } => {
+            Failure::OverLimit { message: text, limit: "query_series" }
+        }
+        QueryError::TooManySteps { .. } => {
+            Failure::OverLimit { message: text, limit: "subquery_points" }
+        }
         QueryError::TooManySamples => Failure::OverLimit { message: text, limit: "query_samples" },
         QueryError::TooManyBytes { .. } => {
             Failure::OverLimit { message: text, limit: "query_bytes" }

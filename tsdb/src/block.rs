@@ -23,6 +23,7 @@ use crate::postings::{Postings, PostingsSource, VisitValue, resolve};
 use crate::query::coded::{Coded, Texts};
 
 mod cache;
+mod cold;
 mod columns;
 pub mod directory;
 mod intern;
@@ -261,7 +262,8 @@ impl Block {
 
     /// Bytes of memory held: directories, and decoded pages and columns.
     pub fn heap_bytes(&self) -> usize {
-        self.rows.heap_bytes()
+        self.chunks.heap_bytes()
+            + self.rows.heap_bytes()
             + self.columns.heap_bytes()
             + self.symbols.heap_bytes()
             + self.series.heap_bytes()

@@ -90,9 +90,9 @@ const SERIES_OPEN_AT: u64 = 85;
 
 /// Memory of a series besides its chunks and the index: the struct and one alias.
 const SERIES_BYTES: u64 = (size_of::<Series>() + alias::ENTRY_BYTES + UPKEEP_BYTES) as u64;
-/// What a series costs while label order is found, a block is written or garbage is collected. It is
+/// What a series costs while label order is found, a block is written, garbage is collected, or a table doubles. It is
 /// charged all the time: a flush for want of memory must not want memory that is not there.
-const UPKEEP_BYTES: usize = 32;
+const UPKEEP_BYTES: usize = 56;
 
 impl Head {
     /// An empty head above `boundary`, whose next series is called `next_ref`.

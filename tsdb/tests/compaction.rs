@@ -100,6 +100,26 @@ fn directories(fs: &SimFs) -> Vec<String> {
 }
 
 #[test]
+fn old_blocks_become_cold_once_and_answer_the_same() {
+    let (fs, clock) = (SimFs::new(1), Arc::default());
+    let db = blocks(&fs, &clock);
+    let before = read(&db);
+    db.set_cold_before_ms(125 * MINUTE);
+    while db.compact_step().unwrap() {}
+    let cold =
+        |db: &Db| db.blocks().iter().map(tsdb::block::BlockMeta::is_cold).collect::<Vec<_>>();
+    assert_eq!(cold(&db), [true, false], "the merge of the first two hours, and what is younger");
+    assert_eq!(read(&db), before);
+    db.set_cold_before_ms(200 * MINUTE);
+    assert!(db.compact_step().unwrap() && !db.compact_step().unwrap());
+    assert_eq!(cold(&db), [true, true]);
+    assert_eq!(read(&db), before);
+    db.close().unwrap();
+    drop(db);
+    assert_eq!(read(&open(&fs, &clock)), before);
+}
+
+#[test]
 fn blocks_become_one_and_their_directories_go() {
     let (fs, clock) = (SimFs::new(1), Arc::default());
     let db = blocks(&fs, &clock);

@@ -263,10 +263,8 @@ impl State {
     pub(crate) fn selected(&mut self, set: &dyn SeriesSet) -> Result<(), QueryError> {
         self.stats.num_series += set.len() as u64;
         if self.stats.num_series > self.max_series {
-            return Err(QueryError::Execution(format!(
-                "query selects {} series, limit {}",
-                self.stats.num_series, self.max_series
-            )));
+            let (series, limit) = (self.stats.num_series, self.max_series);
+            return Err(QueryError::TooManySeries { series, limit });
         }
         // Half the limit, because a few series stand for all: near it they are all looked at.
         let (samples, bytes) = self.max_read;

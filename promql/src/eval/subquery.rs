@@ -47,10 +47,8 @@ pub(crate) fn build<'q>(
 ) -> Result<Subquery<'q>, QueryError> {
     let steps = inner_steps(references, facts);
     if steps.count as u64 > query.options.max_subquery_points {
-        return Err(QueryError::Execution(format!(
-            "subquery has {} steps, limit {}",
-            steps.count, query.options.max_subquery_points
-        )));
+        let (steps, limit) = (steps.count as u64, query.options.max_subquery_points);
+        return Err(QueryError::TooManySteps { steps, limit });
     }
     let inner = if steps.count == 0 {
         None

@@ -79,7 +79,10 @@ impl Parser<'_> {
         if matches!(op, MatchOp::Re | MatchOp::Nre) {
             self.spend(super::NODES_PER_REGEX, pos)?;
         }
-        Matcher::new(op, &label, &value).map_err(|error| self.error(pos, error.to_string()))
+        Matcher::new(op, &label, &value).map_err(|error| {
+            let refused = self.error(pos, error.to_string());
+            if error.is_over_limit() { refused.over("regex") } else { refused }
+        })
     }
 
     /// The `@` that was taken: `@ 1.5`, `@ start()`.

@@ -57,11 +57,9 @@ impl Range {
         }
         let steps = end_ms.checked_sub(start_ms).map(|span| span / step_ms);
         if steps.is_none_or(|steps| steps > MAX_STEPS) {
-            return Err(Failure::BadData(
-                "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the \
-                 query resolution (?step=XX)"
-                    .to_owned(),
-            ));
+            let message = "exceeded maximum resolution of 11,000 points per timeseries. Try \
+                           decreasing the query resolution (?step=XX)";
+            return Err(Failure::TooLargeToAsk { message: message.to_owned(), limit: "points" });
         }
         Ok(Self { start_ms, end_ms, step_ms })
     }
@@ -141,7 +139,7 @@ mod tests {
 
     fn message(result: Result<Range, Failure>) -> String {
         match result.unwrap_err() {
-            Failure::BadData(text) => text,
+            Failure::BadData(text) | Failure::TooLargeToAsk { message: text, .. } => text,
             other => panic!("{other:?}"),
         }
     }

@@ -42,10 +42,10 @@ fn queries_over_a_limit_are_refused_by_name() {
     let nested = format!("{}1{}", "(".repeat(600), ")".repeat(600));
     let regex = format!("m_f{{i=~\"{}a{}\"}}", "(".repeat(70), ")".repeat(70));
     for (limit, query, status, text, counted) in [
-        ("L16", nested.as_str(), 400, "nest", None),
-        ("L17", &regex, 400, "nest", None),
-        ("L18", "sum_over_time(vector(1)[200d:1s])", 422, "subquery has ", None),
-        ("L19", "m_f", 422, "query selects 30 series, limit 20", None),
+        ("L16", nested.as_str(), 400, "nest", Some("query_nesting")),
+        ("L17", &regex, 400, "nest", Some("regex")),
+        ("L18", "sum_over_time(vector(1)[200d:1s])", 422, "subquery has ", Some("subquery_points")),
+        ("L19", "m_f", 422, "query selects 30 series, limit 20", Some("query_series")),
         ("L19", "one_f[500s:500ms]", 422, "too many samples into memory", Some("query_samples")),
         (
             "cost",
@@ -63,7 +63,7 @@ fn queries_over_a_limit_are_refused_by_name() {
     }
     let steps = server.get("/api/v1/query_range?query=1&start=0&end=11001&step=1");
     let text = "exceeded maximum resolution of 11,000 points per timeseries";
-    check(&server, &Refusal { limit: "L18", status: 400, text, counted: None }, &steps);
+    check(&server, &Refusal { limit: "L18", status: 400, text, counted: Some("points") }, &steps);
     let listed = server.get("/api/v1/series?match[]=m_f");
     let (text, counted) = ("limit 65536: narrow it", Some("response_bytes"));
     check(&server, &Refusal { limit: "L21", status: 422, text, counted }, &listed);
@@ -93,12 +93,24 @@ fn writes_over_a_limit_are_refused_by_name_and_the_rest_is_stored() {
         ("L7", big.as_str(), 413, "1024 bytes", Some("body")),
         ("L7", &long, 400, "line", None),
         ("L9", &many, 413, "more than 5 samples", Some("body")),
-        ("L10", "m,a=1,b=2,c=3 f=1", 400, "labels", None),
-        ("L10", "m,abcdefghijk=1 f=1", 400, "limit 10", None),
-        ("L10", "m,a=aaaaaaaaaaaaaaaaaaaaa f=1", 400, "limit 20", None),
-        ("L10", "m,aaaaaaaaa=aaaaaaaaaaaaaaaaaaa,b=bbbbbbbbbbbbbbbbbbb f=1", 400, "limit 60", None),
-        ("L11", "m f=1 5999999999", 400, "points beyond retention policy dropped=1", None),
-        ("L11", "m f=1 1", 400, "points beyond retention policy dropped=1", None),
+        ("L10", "m,a=1,b=2,c=3 f=1", 400, "labels", Some("labels")),
+        ("L10", "m,abcdefghijk=1 f=1", 400, "limit 10", Some("labels")),
+        ("L10", "m,a=aaaaaaaaaaaaaaaaaaaaa f=1", 400, "limit 20", Some("labels")),
+        (
+            "L10",
+            "m,aaaaaaaaa=aaaaaaaaaaaaaaaaaaa,b=bbbbbbbbbbbbbbbbbbb f=1",
+            400,
+            "limit 60",
+            Some("labels"),
+        ),
+        (
+            "L11",
+            "m f=1 5999999999",
+            400,
+            "points beyond retention policy dropped=1",
+            Some("future"),
+        ),
+        ("L11", "m f=1 1", 400, "points beyond retention policy dropped=1", Some("retention")),
     ] {
         check(&server, &Refusal { limit, status, text: want, counted }, &line(text));
         // What is fine in the same request is stored, unless the whole is too large.
@@ -109,7 +121,7 @@ fn writes_over_a_limit_are_refused_by_name_and_the_rest_is_stored() {
     assert_eq!(line("m,n=1 f=1\nm,n=2 f=1").status, 204);
     let answer = line("m,n=3 f=1\nm,n=1 f=2");
     let text = "active series limit of 3 reached";
-    check(&server, &Refusal { limit: "L12", status: 400, text, counted: None }, &answer);
+    check(&server, &Refusal { limit: "L12", status: 400, text, counted: Some("series") }, &answer);
     let known = server.get("/api/v1/query?query=m_f%7Bn=%221%22%7D").json();
     assert_eq!(known["data"]["result"][0]["value"][1], "2", "known series continue");
 }

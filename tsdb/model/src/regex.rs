@@ -34,6 +34,18 @@ const MAX_DFA: usize = 8 << 20;
 #[error("{0}")]
 pub struct RegexError(pub String);
 
+/// Go's words for what is over its limits, which here are those of L17.
+const TOO_LARGE: &str = "expression too large";
+const TOO_DEEP: &str = "expression nests too deeply";
+
+impl RegexError {
+    /// Whether the expression may be RE2, but is over limit L17.
+    pub fn is_over_limit(&self) -> bool {
+        let text = self.0.strip_prefix("error parsing regexp: ").unwrap_or(&self.0);
+        [TOO_LARGE, TOO_DEEP, TOO_LONG].iter().any(|words| text.starts_with(words))
+    }
+}
+
 /// A compiled expression. Cheap to clone.
 #[derive(Clone)]
 pub struct Regex(Arc<Inner>);
@@ -118,8 +130,8 @@ impl Regex {
     /// Compiles `text` and nothing around it.
     fn whole_text(source: &str, text: &str) -> Result<Self, RegexError> {
         let parse::Parsed { hir, names } = parse::parse(text, false)?;
-        let program = compile(&hir, Some(MAX_PROGRAM))
-            .map_err(|_too_large| token::error("expression too large", text))?;
+        let program =
+            compile(&hir, Some(MAX_PROGRAM)).map_err(|_too_large| token::error(TOO_LARGE, text))?;
         Ok(Self::new(source, Plan::Program(program), Required::default(), names, None))
     }
 
@@ -231,10 +243,13 @@ impl fmt::Debug for Regex {
     }
 }
 
+/// The beginning of the text that says so.
+const TOO_LONG: &str = "regular expression is";
+
 fn check_text(source: &str) -> Result<(), RegexError> {
     if source.len() > MAX_TEXT {
         let bytes = source.len();
-        return Err(RegexError(format!("regular expression is {bytes} bytes, limit {MAX_TEXT}")));
+        return Err(RegexError(format!("{TOO_LONG} {bytes} bytes, limit {MAX_TEXT}")));
     }
     Ok(())
 }

@@ -17,8 +17,10 @@ use super::sealed::Seal;
 use crate::encoding::crc;
 use crate::fs::Fs;
 
-/// Newest format version that is written and read.
+/// Format version of blocks whose chunks are compressed once.
 pub const FORMAT: u32 = 1;
+/// Format version of cold blocks, whose chunks are compressed twice.
+pub const COLD_FORMAT: u32 = 2;
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const ID_LEN: usize = 26;
 
@@ -233,6 +235,11 @@ impl BlockMeta {
         if self.last_seq > self.deleted_seq { self.last_seq } else { self.deleted_seq }
     }
 
+    /// Whether its chunks are compressed a second time.
+    pub const fn is_cold(&self) -> bool {
+        self.format == COLD_FORMAT
+    }
+
     /// Whether it may have samples in `[mint, maxt]`.
     pub const fn overlaps(&self, mint: i64, maxt: i64) -> bool {
         self.mint <= maxt && mint <= self.maxt
@@ -260,9 +267,9 @@ impl BlockMeta {
             return Err(bad("checksum does not match"));
         }
         let version: Version = serde_json::from_slice(object).map_err(|_| bad("not block meta"))?;
-        if version.format != FORMAT {
+        if !matches!(version.format, FORMAT | COLD_FORMAT) {
             let (path, found) = (path.to_owned(), version.format);
-            return Err(BlockError::Version { path, found, known: FORMAT });
+            return Err(BlockError::Version { path, found, known: COLD_FORMAT });
         }
         serde_json::from_slice(object).map_err(|_| bad("not block meta"))
     }

@@ -9,12 +9,15 @@ use std::{fmt, io};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::BlockError;
+use super::cold::{self, ColdPages, ColdWriter};
 use crate::encoding::crc;
 use crate::encoding::varint::Reader;
 use crate::fs::{Fs, FsFile, FsRead};
 
 /// Format version of both files.
 pub(crate) const VERSION: u32 = 1;
+/// That of a chunks file in compressed pages.
+pub(crate) const COLD_VERSION: u32 = 2;
 /// Bytes before the body.
 pub(crate) const HEADER_LEN: u64 = 16;
 const FOOTER_LEN: u64 = 48;
@@ -63,15 +66,37 @@ pub(crate) struct SealedWriter {
     hash: FileHash,
     len: u64,
     sections: Vec<Section>,
+    /// Where pieces go that are compressed.
+    cold: Option<ColdWriter>,
 }
 
 impl SealedWriter {
     pub(crate) fn create(fs: &dyn Fs, path: PathBuf, magic: [u8; 8]) -> Result<Self, BlockError> {
+        Self::create_as(fs, path, magic, None)
+    }
+
+    /// As [`SealedWriter::create`]; checked pieces are compressed a second time.
+    pub(crate) fn create_cold(
+        fs: &dyn Fs,
+        path: PathBuf,
+        magic: [u8; 8],
+    ) -> Result<Self, BlockError> {
+        Self::create_as(fs, path, magic, Some(ColdWriter::new()))
+    }
+
+    fn create_as(
+        fs: &dyn Fs,
+        path: PathBuf,
+        magic: [u8; 8],
+        cold: Option<ColdWriter>,
+    ) -> Result<Self, BlockError> {
         let file = fs.create(&path).map_err(|e| BlockError::io(&path, e))?;
         let hash = FileHash(Box::new(Xxh3::new()));
-        let mut w = Self { path, file, buffer: Vec::new(), hash, len: 0, sections: Vec::new() };
+        let version = if cold.is_some() { COLD_VERSION } else { VERSION };
+        let (buffer, sections) = (Vec::new(), Vec::new());
+        let mut w = Self { path, file, buffer, hash, len: 0, sections, cold };
         let mut header = magic.to_vec();
-        header.extend_from_slice(&VERSION.to_le_bytes());
+        header.extend_from_slice(&version.to_le_bytes());
         let sum = crc(&header);
         header.extend_from_slice(&sum.to_le_bytes());
         w.write(&header)?;
@@ -92,6 +117,19 @@ impl SealedWriter {
 
     /// Writes bytes and their checksum; returns where they begin.
     pub(crate) fn write_checked(&mut self, bytes: &[u8]) -> Result<u64, BlockError> {
+        if let Some(cold) = &mut self.cold {
+            let at = cold.add(bytes);
+            if cold.is_full() {
+                let page = cold.cut();
+                self.write_stored(&page)?;
+            }
+            return Ok(at);
+        }
+        self.write_stored(bytes)
+    }
+
+    /// As [`SealedWriter::write_checked`], never compressed.
+    fn write_stored(&mut self, bytes: &[u8]) -> Result<u64, BlockError> {
         let at = self.len;
         self.write(bytes)?;
         self.write(&crc(bytes).to_le_bytes())?;
@@ -105,6 +143,16 @@ impl SealedWriter {
 
     /// Writes table and footer and makes the file durable.
     pub(crate) fn finish(mut self) -> Result<Seal, BlockError> {
+        if let Some(mut cold) = self.cold.take() {
+            let page = cold.cut();
+            if !page.is_empty() {
+                self.write_stored(&page)?;
+            }
+            let (directory, num_pages) = cold.directory();
+            let start = self.write_stored(&directory)?;
+            let count = u32::try_from(num_pages).map_err(|_| BlockError::TooLarge)?;
+            self.end_section(cold::PAGES_KIND, count, start);
+        }
         let mut table = Vec::new();
         for s in &self.sections {
             table.extend_from_slice(&s.kind.to_le_bytes());
@@ -145,6 +193,8 @@ pub(crate) struct SealedFile {
     seal: Seal,
     /// Where the body ends.
     body_end: u64,
+    /// The pages, where pieces are compressed.
+    cold: Option<ColdPages>,
 }
 
 impl SealedFile {
@@ -153,9 +203,19 @@ impl SealedFile {
         let read = fs.open_read(&path).map_err(|e| BlockError::io(&path, e))?;
         let len = read.len();
         let seal = Seal { len, xxh3_128: 0 };
-        let mut file = Self { path, read, sections: Vec::new(), seal, body_end: len };
-        file.check_header(magic)?;
+        let sections = Vec::new();
+        let mut file = Self { path, read, sections, seal, body_end: len, cold: None };
+        let version = file.check_header(magic)?;
         file.check_footer()?;
+        if version == COLD_VERSION {
+            let section = file.section(cold::PAGES_KIND)?;
+            let bad = || file.corrupt(section.offset, "damaged list of pages");
+            let len = section.len.checked_sub(CRC_LEN).ok_or_else(bad)?;
+            let directory = file.checked_stored(section.offset, len)?;
+            let pages = ColdPages::parse(&directory, section.offset).ok_or_else(bad)?;
+            drop(directory);
+            file.cold = Some(pages);
+        }
         Ok(file)
     }
 
@@ -176,6 +236,23 @@ impl SealedFile {
 
     /// `len` bytes whose checksum follows them, which is compared.
     pub(crate) fn checked(&self, offset: u64, len: u64) -> Result<Cow<'_, [u8]>, BlockError> {
+        let Some(pages) = &self.cold else { return self.checked_stored(offset, len) };
+        let whole = len.checked_add(CRC_LEN);
+        let whole = whole.ok_or_else(|| self.corrupt(offset, "range outside the file"))?;
+        let bytes = pages.read(self, offset, whole, |piece| {
+            let (body, sum) = piece.split_last_chunk()?;
+            (crc(body).to_le_bytes() == *sum).then(|| body.to_vec())
+        })?;
+        let bytes = bytes.ok_or_else(|| self.corrupt(offset, "checksum does not match"))?;
+        Ok(Cow::Owned(bytes))
+    }
+
+    /// As [`SealedFile::checked`], of what is in the file as it is.
+    pub(crate) fn checked_stored(
+        &self,
+        offset: u64,
+        len: u64,
+    ) -> Result<Cow<'_, [u8]>, BlockError> {
         let end = offset.checked_add(len).and_then(|end| end.checked_add(CRC_LEN));
         if offset < HEADER_LEN || end.is_none_or(|end| end > self.body_end) {
             return Err(self.corrupt(offset, "range outside the file"));
@@ -201,9 +278,17 @@ impl SealedFile {
         })
     }
 
-    /// Lets go of the pages of the file that are in memory.
+    /// Lets go of the pages of the file that are in memory, decompressed ones too.
     pub(crate) fn release(&self) {
         self.read.release();
+        if let Some(pages) = &self.cold {
+            pages.drop_cache();
+        }
+    }
+
+    /// Bytes of memory held.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.cold.as_ref().map_or(0, ColdPages::heap_bytes)
     }
 
     /// A little-endian number; no checksum covers it, so it may only say where checked bytes lie.
@@ -235,7 +320,8 @@ impl SealedFile {
         Ok(true)
     }
 
-    fn check_header(&self, magic: [u8; 8]) -> Result<(), BlockError> {
+    /// Gives the version.
+    fn check_header(&self, magic: [u8; 8]) -> Result<u32, BlockError> {
         if self.seal.len < HEADER_LEN + CRC_LEN + FOOTER_LEN {
             return Err(self.corrupt(self.seal.len, "file too short"));
         }
@@ -245,7 +331,8 @@ impl SealedFile {
             return Err(self.corrupt(0, "wrong magic number"));
         }
         match r.u32_le() {
-            Some(VERSION) => Ok(()),
+            Some(VERSION) => Ok(VERSION),
+            Some(COLD_VERSION) if magic == super::CHUNKS_MAGIC => Ok(COLD_VERSION),
             found => Err(BlockError::Version {
                 path: self.path.clone(),
                 found: found.unwrap_or(0),

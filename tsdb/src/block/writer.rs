@@ -7,7 +7,7 @@ use model::{HistogramValue, Labels, is_stale};
 
 use super::columns::{self, ColumnWriter};
 use super::intern::{Interner, SCRATCH_FILES};
-use super::meta::{BlockMeta, Deleted, FORMAT};
+use super::meta::{BlockMeta, Deleted};
 use super::rows::{ChunkPlace, ChunkRow, MAX_INLINE, RowWriter};
 use super::scratch::Scratch;
 use super::sealed::SealedWriter;
@@ -61,7 +61,8 @@ struct Place {
 }
 
 impl BlockWriter {
-    /// Starts the block `meta.id` in `parent`, under its name with [`TMP_SUFFIX`].
+    /// Starts the block `meta.id` in `parent`, under its name with [`TMP_SUFFIX`]; in the format that `meta`
+    /// says.
     ///
     /// # Errors
     /// [`BlockError::Io`].
@@ -84,7 +85,11 @@ impl BlockWriter {
         let place = Place { fs, parent: parent.to_owned(), tmp };
         let unfinished = TmpDir(&place);
         let create = |name, magic| SealedWriter::create(&*place.fs, place.tmp.join(name), magic);
-        let chunks = create(CHUNKS_FILE, CHUNKS_MAGIC)?;
+        let chunks = if meta.is_cold() {
+            SealedWriter::create_cold(&*place.fs, place.tmp.join(CHUNKS_FILE), CHUNKS_MAGIC)?
+        } else {
+            create(CHUNKS_FILE, CHUNKS_MAGIC)?
+        };
         let index = create(INDEX_FILE, INDEX_MAGIC)?;
         std::mem::forget(unfinished);
         let rows = RowWriter::new(&index, kind::ROWS);
@@ -93,7 +98,6 @@ impl BlockWriter {
         let scratch = Scratch::new(Arc::clone(&place.fs), scratch, buffer_bytes / 16);
         let columns = ColumnWriter::new(u64::try_from(random).expect("masked"), scratch);
         let meta = BlockMeta {
-            format: FORMAT,
             mint: i64::MAX,
             maxt: i64::MIN,
             num_series: 0,

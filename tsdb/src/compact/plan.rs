@@ -118,6 +118,9 @@ impl Plan {
     }
 }
 
+/// Smallest ranges in the windows that the open one is compacted in: eight hours, of which a chunk of samples
+/// every 15 s is made.
+const MIDDLE: i64 = 4;
 /// Blocks below this count as this large: rewriting them costs nothing worth saving.
 const SMALL_BYTES: u64 = 1 << 20;
 /// The largest input may be this many times as large as the others together.
@@ -163,14 +166,19 @@ impl Rules {
         })
     }
 
-    /// The window to merge `block` in, which lies in `window`: in the open one that of the smallest
-    /// range, if the block fits into it and it is complete.
+    /// The window to merge `block` in, which lies in `window`: in the open one that of [`MIDDLE`] times the
+    /// smallest range or of the smallest, if the block fits into it and it is complete.
     fn innermost(&self, block: &Candidate, window: Window, boundary: i64) -> Option<Window> {
         if window.maxt < boundary {
             return Some(window);
         }
-        let small = aligned(block.mint, self.ranges_ms.first().copied().unwrap_or(1));
-        (block.within(&small) && small.maxt < boundary).then_some(small)
+        let small = self.ranges_ms.first().copied().unwrap_or(1);
+        // The longer one too, where it divides the open window: each block of a day has its index.
+        let open = self.ranges_ms.get(1).copied().unwrap_or(small);
+        let middle = small.saturating_mul(MIDDLE);
+        let middle = Some(middle).filter(|m| *m < open && open % m == 0);
+        let windows = middle.into_iter().chain([small]).map(|range| aligned(block.mint, range));
+        windows.into_iter().find(|w| block.within(w) && w.maxt < boundary)
     }
 
     /// The windows that `block` may have samples in; `None` where they are too many.

@@ -7,6 +7,7 @@ use model::{Interrupt, ReadError};
 
 use super::merge::merge_into;
 use super::plan::{Plan, Window};
+use crate::block::meta::{COLD_FORMAT, FORMAT};
 use crate::block::{Block, BlockId, BlockMeta, BlockSource, BlockWriter, Deleted, directory};
 use crate::db::StepError;
 use crate::fs::Fs;
@@ -27,6 +28,8 @@ pub(crate) struct Job<'a> {
     pub(crate) interrupt: &'a dyn Interrupt,
     /// Memory for what a block's writer holds until its end.
     pub(crate) buffer_bytes: usize,
+    /// Whether outputs that end before this time are compressed a second time, ms.
+    pub(crate) cold_before_ms: i64,
     /// Makes an id.
     pub(crate) new_id: &'a dyn Fn() -> BlockId,
 }
@@ -69,7 +72,10 @@ fn write(
     for window in windows {
         job.interrupt.check().map_err(ReadError::from)?;
         let id = (job.new_id)();
-        let meta = meta(id, inputs, job.masks);
+        let newest = inputs.iter().map(|b| b.meta().maxt).max().unwrap_or(i64::MAX);
+        let is_cold = newest.min(window.maxt) < job.cold_before_ms;
+        let format = if is_cold { COLD_FORMAT } else { FORMAT };
+        let meta = BlockMeta { format, ..meta(id, inputs, job.masks) };
         let mut writer =
             BlockWriter::with_buffers(Arc::clone(job.fs), job.dir, meta, job.buffer_bytes)?;
         let lost = sabotage::is(Sabotage::TombstoneLost).then(Masks::new);

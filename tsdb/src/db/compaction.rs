@@ -37,6 +37,7 @@ pub(super) struct Compaction {
     pub(super) state: Mutex<State>,
     stopped: AtomicBool,
     max_range_ms: AtomicI64,
+    cold_before_ms: AtomicI64,
 }
 
 impl Compaction {
@@ -45,6 +46,7 @@ impl Compaction {
             state: Mutex::default(),
             stopped: AtomicBool::new(false),
             max_range_ms: AtomicI64::new(max_range_ms),
+            cold_before_ms: AtomicI64::new(i64::MIN),
         }
     }
 }
@@ -113,6 +115,21 @@ impl Db {
     /// From here on compaction makes no block longer than this, ms.
     pub fn set_max_compacted_range_ms(&self, ms: i64) {
         self.compaction.max_range_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// From here on compaction compresses blocks that end before this time (ms) a second time, those that
+    /// are there included; `i64::MIN` for none.
+    pub fn set_cold_before_ms(&self, ms: i64) {
+        self.compaction.cold_before_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// The oldest block that is to become cold.
+    fn cold_due(&self) -> Option<BlockId> {
+        let before = self.compaction.cold_before_ms.load(Ordering::Relaxed);
+        let view = self.views.load();
+        let metas = view.blocks.iter().map(|b| b.meta());
+        let due = metas.filter(|meta| meta.maxt < before && !meta.is_cold());
+        due.min_by_key(|meta| (meta.maxt, meta.id)).map(|meta| meta.id)
     }
 
     /// Blocks whose samples are missing from answers, because they are damaged or gone.
@@ -186,7 +203,8 @@ impl Db {
         // The view is not held while blocks are written: it would keep retired memory alive.
         let (blocks, boundary) = (self.candidates(), self.views.load().boundary);
         let next = plan(&blocks, boundary, &rules, now_ms);
-        let Some(plan) = next.or_else(|| self.purge_due().map(|id| Plan::Merge(vec![id]))) else {
+        let alone = || self.purge_due().or_else(|| self.cold_due());
+        let Some(plan) = next.or_else(|| alone().map(|id| Plan::Merge(vec![id]))) else {
             return Ok(false);
         };
         self.carry_out(state, &plan, &blocks)
@@ -231,6 +249,7 @@ impl Db {
             inputs: plan.inputs(),
             masks: &masks,
             interrupt: &Stop(self),
+            cold_before_ms: self.compaction.cold_before_ms.load(Ordering::Relaxed),
             buffer_bytes: self.buffer_bytes(),
             new_id: &|| self.new_block_id(),
         };

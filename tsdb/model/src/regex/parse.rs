@@ -232,14 +232,14 @@ impl<'a> Parser<'a> {
     fn charge(&mut self, cost: usize) -> Result<(), RegexError> {
         self.tree += cost;
         if self.tree > MAX_TREE {
-            return Err(error("expression too large", self.source));
+            return Err(error(super::TOO_LARGE, self.source));
         }
         Ok(())
     }
 
     fn check_height(&self, height: usize) -> Result<(), RegexError> {
         if height > MAX_NESTING {
-            return Err(error("expression nests too deeply", self.source));
+            return Err(error(super::TOO_DEEP, self.source));
         }
         Ok(())
     }

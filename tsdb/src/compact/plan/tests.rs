@@ -39,7 +39,23 @@ fn plans_are_as_the_table_says() {
     let scrapes = |n: i64| (0..n).map(|i| block(i.unsigned_abs(), i * 2..i * 2 + 2, 0, 10));
     let cases: Vec<Case> = vec![
         ("nothing", vec![], 0, LATER, None),
-        ("a day that is not over", scrapes(11).collect(), 22, LATER, None),
+        (
+            "eight hours of a day that is not over",
+            scrapes(11).collect(),
+            22,
+            LATER,
+            merge(&[0, 1, 2, 3]),
+        ),
+        (
+            "a day that is not over",
+            [block(1, 0..8, 0, 40), block(2, 8..16, 0, 40)]
+                .into_iter()
+                .chain(scrapes(11).skip(8))
+                .collect(),
+            22,
+            LATER,
+            None,
+        ),
         (
             "a day that is over",
             scrapes(12).collect(),
