@@ -1,8 +1,8 @@
 //! Ways to break storage on purpose, so that the harnesses that must catch it can be tested
 //! (reliability contract, section 7: a harness that misses one is not evidence).
 //!
-//! Only a build with the feature `sabotage`, which no release has, can be broken; in every other
-//! [`is`] is the constant `false` and what stands behind it is not compiled in.
+//! Only a build with the feature `sabotage`, which no release has, can be broken; in every other the
+//! question is the constant `false` and what stands behind it is not compiled in.
 
 /// One way. Each is asked for at the place that it breaks and nowhere else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
