@@ -198,8 +198,8 @@ fn compare(
     assert!(undefined * UNDEFINED_ONE_IN <= num_queries, "{undefined} answers not defined");
 }
 
-/// The seed of native histograms where none is asked for: the same ones in each run, because about
-/// one query in 10000 still differs in a way that no row explains.
+/// The seed of native histograms where none is asked for: the same ones in each run, because one
+/// query in some ten thousands still differs in a way that no row explains.
 const NATIVE_SEED: u64 = 7;
 
 /// Says the seed of a test.

@@ -74,6 +74,8 @@ pub struct QueryContext {
     pub lookback_ms: Option<i64>,
     /// Runs the parts of big selections.
     pub executor: Arc<dyn Executor>,
+    /// Whether [`QueryResult::samples_per_step`] is wanted.
+    pub per_step_stats: bool,
 }
 
 impl Default for QueryContext {
@@ -85,6 +87,7 @@ impl Default for QueryContext {
             max_bytes: 1 << 30,
             lookback_ms: None,
             executor: Arc::new(InCaller),
+            per_step_stats: false,
         }
     }
 }
@@ -259,6 +262,18 @@ pub struct QueryResult {
     pub storage_warnings: Vec<String>,
     /// What it cost.
     pub stats: QueryStats,
+    /// What each step cost, where [`QueryContext::per_step_stats`] asks for it.
+    pub samples_per_step: Option<SamplesPerStep>,
+}
+
+/// What each step of a query cost: its time in ms, and samples.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SamplesPerStep {
+    /// Samples that it looked at; together [`QueryStats::queryable_samples`].
+    pub queryable: Vec<(i64, u64)>,
+    /// Samples that were read for it and for no step before it; together
+    /// [`QueryStats::samples_read`]. What a subquery reads counts at the first step.
+    pub read: Vec<(i64, u64)>,
 }
 
 /// The time or the times of a query, ms.

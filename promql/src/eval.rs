@@ -18,6 +18,7 @@ pub(crate) mod histogram;
 pub(crate) mod info;
 pub(crate) mod kept;
 pub(crate) mod label;
+pub(crate) mod looked;
 pub(crate) mod matching;
 pub(crate) mod merge;
 pub(crate) mod names;

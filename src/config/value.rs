@@ -191,11 +191,12 @@ impl Value for Addresses {
 }
 
 /// Features that change something when they are enabled, by Prometheus's names.
-const FEATURES: [&str; 6] = [
+const FEATURES: [&str; 7] = [
     "promql-experimental-functions",
     "promql-extended-range-selectors",
     "promql-binop-fill-modifiers",
     "promql-delayed-name-removal",
+    "promql-per-step-stats",
     "type-and-unit-labels",
     "use-start-timestamps",
 ];
@@ -204,9 +205,8 @@ const FEATURES: [&str; 6] = [
 const ALWAYS_ON: [&str; 2] = ["promql-duration-expr", "native-histograms"];
 
 /// Features of Prometheus that mean nothing here, or not yet.
-const WITHOUT_EFFECT: [&str; 19] = [
+const WITHOUT_EFFECT: [&str; 18] = [
     "exemplar-storage",
-    "promql-per-step-stats",
     "created-timestamp-zero-ingestion",
     "st-storage",
     "st-synthesis",

@@ -63,6 +63,8 @@ async fn evaluate(
         max_bytes: cx.config.query_max_bytes.0,
         lookback_ms: options.lookback_ms,
         executor: Arc::clone(&cx.app.query_threads) as _,
+        per_step_stats: options.stats.as_deref() == Some("all")
+            && cx.config.enable_feature.has("promql-per-step-stats"),
     };
     let (engine, max_bytes) = (engine(&cx.config), cx.config.query_max_response_bytes.as_usize());
     let pool = &cx.app.queries;

@@ -237,7 +237,7 @@ fn features(cx: &Context, json: &mut Json) {
         ("duration_expr", true),
         ("negative_offset", true),
         ("per_query_lookback_delta", true),
-        ("per_step_stats", false),
+        ("per_step_stats", on("promql-per-step-stats")),
         ("subqueries", true),
         ("type_and_unit_labels", on("type-and-unit-labels")),
     ];

@@ -11,9 +11,9 @@ impl Generator {
     pub(super) fn directed_native(&mut self, when: When) -> RandomQuery {
         let (span, modifiers) = (self.one_of(SPANS), self.modifiers());
         let odd = native::ODD_SUMS;
-        let expr = match self.rng.below(17) {
+        let expr = match self.rng.below(20) {
             12 => format!("sqrt(histogram_sum(delta({}[20m]{modifiers})))", native::BOTH),
-            13 => {
+            13 | 17..=19 => {
                 let of = self.one_of(&["nh_zero", "nh_custom", "nh_moves"]);
                 format!("histogram_quantile({}, -({of}{modifiers}))", self.quantile(0))
             }

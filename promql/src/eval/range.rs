@@ -104,6 +104,7 @@ pub(crate) fn build<'q>(
             stored.reading = Reading {
                 detect_resets: facts.counts_only,
                 with_starts: query.options.start_timestamps,
+                references: Some(references),
             };
             Source::Stored(Box::new(stored))
         }
@@ -123,6 +124,8 @@ pub(crate) struct Reading {
     pub(crate) detect_resets: bool,
     /// Whether the reader wants start times.
     pub(crate) with_starts: bool,
+    /// The steps that the samples are read for, where that is known.
+    pub(crate) references: Option<References>,
 }
 
 /// The samples of one series of storage. Without stale markers its floats are handed on where they
@@ -155,7 +158,9 @@ impl Samples {
         if num_samples == 0 {
             return Ok(false);
         }
-        state.stats.samples_read += num_samples;
+        let histograms = self.buf.histograms().iter().map(|h| h.0);
+        let times = self.buf.times().iter().copied().chain(histograms);
+        state.read(num_samples, times, reading.references.as_ref());
         self.clean(reading, state)?;
         let histograms: u64 =
             self.histograms.iter().map(|(_, h)| super::row::histogram_samples(h)).sum();

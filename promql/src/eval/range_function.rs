@@ -3,7 +3,9 @@
 //! Three ways to the same bits: a whole row from what its column of times was found to need
 //! ([`RowPlan`]), a function over the floats of each window, and the kernel of the general case.
 
-use model::Labels;
+use std::sync::Arc;
+
+use model::{FloatHistogram, Labels};
 
 use super::kept::Kept;
 use super::merge::{Equal, Merge};
@@ -182,9 +184,15 @@ impl Function {
         if !series.histograms.is_empty() {
             let h = series.histograms;
             work.histograms.find(|i| h[i].0, h.len(), &self.references, self.reach);
-            state.stats.queryable_samples += work.histograms.seen();
+            count_histograms(h, work.histograms.bounds(), state);
         }
-        state.stats.queryable_samples += column.windows.seen();
+        if state.looked.is_per_step() {
+            for (step, (low, high)) in column.windows.bounds().iter().enumerate() {
+                state.looked_at(step, u64::from(high - low));
+            }
+        } else {
+            state.looked_at(0, column.windows.seen());
+        }
         let resets_are_told = self.of_counter && !series.starts.is_empty();
         let fast =
             if series.histograms.is_empty() && !resets_are_told { self.fast } else { Fast::No };
@@ -286,6 +294,23 @@ impl Function {
         {
             state.annotations.info(text, self.place);
         }
+    }
+}
+
+/// Counts the histograms in the windows of each step by their sizes.
+fn count_histograms(
+    histograms: &[(i64, Arc<FloatHistogram>)],
+    windows: &[(u32, u32)],
+    state: &mut State,
+) {
+    let mut total = 0;
+    let mut before = vec![0];
+    before.extend(histograms.iter().map(|(_, h)| {
+        total += super::row::histogram_samples(h);
+        total
+    }));
+    for (step, (low, high)) in windows.iter().enumerate() {
+        state.looked_at(step, before[*high as usize] - before[*low as usize]);
     }
 }
 

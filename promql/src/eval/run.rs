@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::{Labels, Queryable};
 
+use super::looked::Looked;
 use super::merge::{Equal, merge};
 use super::names::without_name;
 use super::state::Held;
@@ -12,8 +13,8 @@ use super::trace::Trace;
 use super::{Cell, Query, Row, State, Steps, range, scalar};
 use crate::ast::{Ast, Expr, NodeId, ValueType};
 use crate::engine::{
-    EngineOptions, MatrixSeries, QueryContext, QueryError, QueryResult, SampleValue, Value,
-    VectorSample, When,
+    EngineOptions, MatrixSeries, QueryContext, QueryError, QueryResult, SampleValue,
+    SamplesPerStep, Value, VectorSample, When,
 };
 use crate::functions::rate::extended;
 use crate::functions::window::{Starts, Window};
@@ -60,6 +61,7 @@ pub(crate) fn run(
     let scratch_bytes = (steps.count as u64).saturating_mul(IN_FLIGHT_BYTES_PER_STEP);
     state.hold(&mut in_flight, 0, scratch_bytes)?;
     state.poll()?;
+    state.looked = Looked::new(context.per_step_stats.then_some(steps.count));
     state.trace = trace.take();
     let value = if state.is_dry() {
         build_root(&query, root, (steps, instant), &mut state)?
@@ -69,12 +71,18 @@ pub(crate) fn run(
         range_value(&query, root, steps, &mut state)?
     };
     let stats = state.stats();
+    let at = |counts: &[u64]| (0..).zip(counts).map(|(i, n)| (steps.at(i), *n)).collect();
+    let samples_per_step = context.per_step_stats.then(|| SamplesPerStep {
+        queryable: at(&state.looked.queryable_at),
+        read: at(&state.looked.read_at),
+    });
     *trace = state.trace;
     Ok(QueryResult {
         value,
         annotations: state.annotations,
         storage_warnings: state.storage_warnings,
         stats,
+        samples_per_step,
     })
 }
 
@@ -256,7 +264,7 @@ fn raw_matrix(
         }
         let samples: u64 = floats.len() as u64
             + histograms.iter().map(|(_, h)| super::row::histogram_samples(h)).sum::<u64>();
-        state.stats.queryable_samples += samples;
+        state.looked_at(0, samples);
         state.hold(&mut held, samples, samples * 16 + labels.heap_bytes() as u64)?;
         let labels = if drop_name { without_name(&labels) } else { labels };
         out.push(MatrixSeries { labels, floats, histograms });

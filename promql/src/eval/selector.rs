@@ -280,6 +280,23 @@ pub(crate) fn with_reset_hint(
     Arc::new(FloatHistogram { hint, ..(*h).clone() })
 }
 
+/// Counts what the steps looked at.
+fn count(row: &Row, state: &mut State) {
+    if row.is_float() && !state.looked.is_per_step() {
+        // Which step does not matter.
+        state.looked_at(0, row.present.count() as u64);
+        return;
+    }
+    for step in row.present.iter() {
+        state.looked_at(step, 1);
+    }
+    for (step, h) in row.histograms.iter().enumerate() {
+        if let Some(h) = h {
+            state.looked_at(step, super::row::histogram_samples(h));
+        }
+    }
+}
+
 /// Newest and, exclusive, oldest time that a step sees.
 fn bounds(references: &References, step: usize, lookback_ms: i64) -> (i64, i64) {
     let t = references.at(step);
@@ -336,7 +353,8 @@ impl RowMaker for Instant {
             return Ok(None);
         }
         let (steps, bytes) = (self.steps(), self.steps() * LOOK_UP_BYTES);
-        state.stats.samples_read += num_samples;
+        let times = buf.times().iter().copied().chain(buf.histograms().iter().map(|h| h.0));
+        state.read(num_samples, times, Some(&self.references));
         let held = buf.heap_bytes() + lane.look_ups.len() * bytes;
         state.hold_exactly(&mut lane.held, num_samples, held as u64)?;
         let (look_up, is_new) = lane.look_ups.of(Times::of(buf), bytes);
@@ -349,7 +367,7 @@ impl RowMaker for Instant {
             self.fill_histograms(buf, look_up, &mut row)?;
         }
         if row.any() {
-            state.stats.queryable_samples += row.samples();
+            count(&row, state);
             return Ok(Some(row));
         }
         state.recycle(row);

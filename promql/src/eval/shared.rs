@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::mem;
 use std::rc::Rc;
 
+use super::looked::Looked;
 use super::{Operator, Query, Row, Rows, State, Steps, build_alone};
 use crate::annotations::{Annotations, Place};
 use crate::ast::NodeId;
@@ -36,7 +37,7 @@ pub(crate) struct Kept {
     notes: Annotations,
     /// The occurrence that was evaluated.
     place: Place,
-    queryable_samples: u64,
+    looked: Looked,
     num_series: u64,
     /// What the rows hold, and how many occurrences have not been given them.
     held: RefCell<(u64, u32)>,
@@ -70,7 +71,7 @@ struct Evaluation<'q> {
     /// Bytes of those.
     bytes: u64,
     notes: Annotations,
-    queryable_samples: u64,
+    looked: Looked,
     num_series: u64,
 }
 
@@ -91,7 +92,7 @@ impl<'q> Shared<'q> {
         if let Slot::Done(kept) = slot {
             let place = self.query.place(self.id, self.id);
             state.annotations.merge(kept.notes.moved(kept.place, place));
-            state.stats.queryable_samples += kept.queryable_samples;
+            state.looked.absorb_queryable(&kept.looked);
             if built.is_none() {
                 state.stats.num_series += kept.num_series;
             }
@@ -122,7 +123,7 @@ impl<'q> Shared<'q> {
             made: Vec::new(),
             bytes: 0,
             notes: own,
-            queryable_samples: 0,
+            looked: state.looked.fresh(),
             num_series: state.stats.num_series - num_series,
         }));
         Ok(())
@@ -134,7 +135,7 @@ impl<'q> Shared<'q> {
             rows: work.made,
             notes: work.notes,
             place: self.query.place(self.id, self.id),
-            queryable_samples: work.queryable_samples,
+            looked: work.looked,
             num_series: work.num_series,
             held: RefCell::new((work.bytes, self.uses.saturating_sub(1))),
         };
@@ -146,9 +147,12 @@ impl Evaluation<'_> {
     /// The next row; what it leaves in `state` is noted too.
     fn next(&mut self, state: &mut State) -> Result<Option<Row>, QueryError> {
         let notes = mem::take(&mut state.annotations);
-        let seen = state.stats.queryable_samples;
+        let fresh = state.looked.fresh();
+        let before = mem::replace(&mut state.looked, fresh);
         let row = self.rows.next(state);
-        self.queryable_samples += state.stats.queryable_samples - seen;
+        let looked = mem::replace(&mut state.looked, before);
+        state.looked.absorb(&looked);
+        self.looked.absorb(&looked);
         let own = mem::replace(&mut state.annotations, notes);
         if !own.is_empty() {
             state.annotations.merge(own.clone());

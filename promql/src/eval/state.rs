@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::{Account, Accountant, Charge, Estimate, Interrupt, Labels, SeriesSet};
 
-use super::Row;
+use super::looked::Looked;
 use super::trace::Trace;
+use super::{References, Row};
 use crate::annotations::Annotations;
 use crate::engine::{EngineOptions, QueryContext, QueryError, QueryStats};
 use crate::executor::Executor;
@@ -29,6 +30,10 @@ pub(crate) struct State {
     pub(crate) annotations: Annotations,
     pub(crate) storage_warnings: Vec<String>,
     pub(crate) stats: QueryStats,
+    /// What steps looked at; a subquery is not a step.
+    pub(crate) looked: Looked,
+    /// Whether what is evaluated is a subquery, whose samples only count once a step looks at them.
+    in_subquery: bool,
     /// Only where somebody asked for it: it costs two clock readings a row and operator.
     pub(crate) trace: Option<Trace>,
     interrupt: Arc<dyn Interrupt>,
@@ -113,6 +118,8 @@ impl State {
             annotations: Annotations::new(),
             storage_warnings: Vec::new(),
             stats: QueryStats::default(),
+            looked: Looked::default(),
+            in_subquery: false,
             trace: None,
             interrupt: Arc::clone(&context.interrupt),
             executor: Arc::clone(&context.executor),
@@ -135,6 +142,8 @@ impl State {
             annotations: Annotations::new(),
             storage_warnings: Vec::new(),
             stats: QueryStats::default(),
+            looked: self.looked.fresh(),
+            in_subquery: self.in_subquery,
             trace: None,
             interrupt: Arc::clone(&self.interrupt),
             executor: Arc::clone(&self.executor),
@@ -155,7 +164,37 @@ impl State {
         self.annotations.merge(std::mem::take(&mut other.annotations));
         let stats = std::mem::take(&mut other.stats);
         self.stats.samples_read += stats.samples_read;
-        self.stats.queryable_samples += stats.queryable_samples;
+        let fresh = self.looked.fresh();
+        self.looked.absorb(&std::mem::replace(&mut other.looked, fresh));
+    }
+
+    /// Counts samples that step `step` looked at.
+    pub(crate) fn looked_at(&mut self, step: usize, samples: u64) {
+        if !self.in_subquery {
+            self.looked.look(step, samples);
+        }
+    }
+
+    /// Counts samples with these times that were read for the steps of `references`; without these for
+    /// the first step.
+    pub(crate) fn read(
+        &mut self,
+        samples: u64,
+        times: impl Iterator<Item = i64>,
+        references: Option<&References>,
+    ) {
+        self.stats.samples_read += samples;
+        if self.looked.is_per_step() {
+            match references {
+                Some(references) if !self.in_subquery => self.looked.read(times, references),
+                _ => self.looked.read_at[0] += samples,
+            }
+        }
+    }
+
+    /// Whether samples count, from now on those of a subquery or no more; what was before.
+    pub(crate) fn enter_subquery(&mut self, inside: bool) -> bool {
+        std::mem::replace(&mut self.in_subquery, inside)
     }
 
     /// Who runs parts of the query.
@@ -186,7 +225,12 @@ impl State {
     /// What the query cost.
     pub(crate) fn stats(&self) -> QueryStats {
         let held = self.budget.lock();
-        QueryStats { peak_samples: held.peak_samples, peak_bytes: held.peak_bytes, ..self.stats }
+        QueryStats {
+            peak_samples: held.peak_samples,
+            peak_bytes: held.peak_bytes,
+            queryable_samples: self.looked.queryable,
+            ..self.stats
+        }
     }
 
     /// Whether operators are only built, to see what they select.

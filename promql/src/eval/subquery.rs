@@ -82,7 +82,10 @@ fn without_reset_hint(h: &Arc<FloatHistogram>) -> Arc<FloatHistogram> {
 impl RangeSource for Subquery<'_> {
     fn next(&mut self, state: &mut State) -> Result<Option<(Labels, bool)>, QueryError> {
         let Some(inner) = &mut self.inner else { return Ok(None) };
-        let Some(row) = inner.next(state)? else {
+        let outside = state.enter_subquery(true);
+        let row = inner.next(state);
+        state.enter_subquery(outside);
+        let Some(row) = row? else {
             state.release(&mut self.held);
             return Ok(None);
         };

@@ -227,8 +227,21 @@ fn stats(json: &mut Json, result: &QueryResult, timings: Timings) {
     json.raw(",\"stats\":{\"timings\":{\"evalTotalTime\":").float(eval);
     json.raw(",\"resultSortTime\":0,\"queryPreparationTime\":0,\"innerEvalTime\":").float(eval);
     json.raw(",\"execQueueTime\":").float(queued).raw(",\"execTotalTime\":").float(total);
-    json.raw("},\"samples\":{\"totalQueryableSamples\":").int(result.stats.queryable_samples);
-    json.raw(",\"samplesRead\":").int(result.stats.samples_read);
+    json.raw("},\"samples\":{");
+    let each = |json: &mut Json, name: &str, counts: &[(i64, u64)]| {
+        json.raw("\"").raw(name).raw("\":").list(counts, |json, (t_ms, n)| {
+            json.raw("[").time(*t_ms).raw(",").int(*n).raw("]");
+        });
+        json.raw(",");
+    };
+    if let Some(steps) = &result.samples_per_step {
+        each(json, "totalQueryableSamplesPerStep", &steps.queryable);
+    }
+    json.raw("\"totalQueryableSamples\":").int(result.stats.queryable_samples).raw(",");
+    if let Some(steps) = &result.samples_per_step {
+        each(json, "samplesReadPerStep", &steps.read);
+    }
+    json.raw("\"samplesRead\":").int(result.stats.samples_read);
     json.raw(",\"peakSamples\":").int(result.stats.peak_samples).raw("}}");
 }
 

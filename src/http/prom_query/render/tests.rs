@@ -1,7 +1,7 @@
 use super::*;
 use promql::annotations::{Annotations, Place};
 use promql::ast::Pos;
-use promql::engine::QueryStats;
+use promql::engine::{QueryStats, SamplesPerStep};
 
 fn result(value: Value) -> QueryResult {
     QueryResult {
@@ -9,6 +9,7 @@ fn result(value: Value) -> QueryResult {
         annotations: Annotations::new(),
         storage_warnings: Vec::new(),
         stats: QueryStats::default(),
+        samples_per_step: None,
     }
 }
 
@@ -94,6 +95,8 @@ fn annotations_and_statistics_follow_the_data() {
     );
     result.storage_warnings.push("block x is quarantined".to_owned());
     result.stats.samples_read = 7;
+    let (queryable, read) = (vec![(1000, 3), (1500, 4)], vec![(1000, 7), (1500, 0)]);
+    result.samples_per_step = Some(SamplesPerStep { queryable, read });
     let second = Duration::from_secs(1);
     let rendering = Rendering {
         max_bytes: 1 << 20,
@@ -119,5 +122,12 @@ fn annotations_and_statistics_follow_the_data() {
     assert_eq!(
         (stats["timings"]["evalTotalTime"].as_f64(), stats["samples"]["samplesRead"].as_u64()),
         (Some(2.0), Some(7))
+    );
+    assert_eq!(
+        (
+            &stats["samples"]["totalQueryableSamplesPerStep"],
+            &stats["samples"]["samplesReadPerStep"]
+        ),
+        (&serde_json::json!([[1, 3], [1.5, 4]]), &serde_json::json!([[1, 7], [1.5, 0]]))
     );
 }
