@@ -13,9 +13,10 @@
 //! | plan | content |
 //! |---|---|
 //! | 0 | zig-zag residuals, `w` bits each; width 63 stands for 64 bits |
-//! | 1 | as 0 for the low bits; before them the number of exceptions, the width of their high bits, their places; behind them the high bits |
+//! | 1 | as 0 for the low bits; before them the number of exceptions, the width of their high bits (plus 128 where no residual is negative and none is zig-zag coded), their places; behind them the high bits |
 //! | 2 | the least residual (zig-zag), then what each is more, `w` bits each |
 //! | 3 | a bit per residual that is not 0, then those, zig-zag less 1, `w` bits each |
+//! | 0 with width 62 | a byte, the width `w`, then as 3 for residuals of which none is negative: without zig-zag |
 //!
 //! Arithmetic wraps, so that any integers can be stored. Packed bits are little-endian; widths are
 //! at most 57, so that a value is one unaligned load of eight bytes and a shift.
@@ -34,6 +35,10 @@ const SKIP: usize = 4;
 const MAX_WIDTH: u32 = 57;
 /// Stands for 64 bits, unpacked.
 const WIDTH_64: u32 = 63;
+/// Stands for [`Plan::Rising`].
+const WIDTH_RISING: u32 = 62;
+/// Residuals are as they are, not zig-zag coded: in the byte of the width of the high bits.
+const UNSIGNED: u8 = 0x80;
 const HAS_DIVISOR: u8 = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -252,19 +257,41 @@ fn choose(ys: &[i64]) -> (Transform, i64) {
 /// How a miniblock is packed, and what that costs in bytes besides the plan byte.
 #[derive(Debug, Clone, Copy)]
 enum Plan {
-    ZigZag { width: u32 },
-    Patched { width: u32, high: u32, num: usize },
-    Least { least: i64, width: u32 },
-    Sparse { width: u32 },
+    ZigZag {
+        width: u32,
+    },
+    Patched {
+        width: u32,
+        high: u32,
+        num: usize,
+        unsigned: bool,
+    },
+    Least {
+        least: i64,
+        width: u32,
+    },
+    Sparse {
+        width: u32,
+    },
+    /// As `Sparse` where no residual is negative: buckets that are hit now and then.
+    Rising {
+        width: u32,
+    },
+}
+
+/// The bits of a residual.
+const fn coded(v: i64, unsigned: bool) -> u64 {
+    if unsigned { v.cast_unsigned() } else { zigzag(v) }
 }
 
 fn plan(residuals: &[i64]) -> Plan {
     let num = residuals.len();
     // How many residuals have each number of bits.
-    let mut sizes = [0_usize; 65];
+    let (mut sizes, mut unsigned_sizes) = ([0_usize; 65], [0_usize; 65]);
     let (mut least, mut most, mut zeros) = (i64::MAX, i64::MIN, 0);
     for v in residuals {
         sizes[(64 - zigzag(*v).leading_zeros()) as usize] += 1;
+        unsigned_sizes[(64 - v.leading_zeros()) as usize] += 1;
         least = least.min(*v);
         most = most.max(*v);
         zeros += usize::from(*v == 0);
@@ -278,13 +305,17 @@ fn plan(residuals: &[i64]) -> Plan {
             (best, cost) = (plan, bytes);
         }
     };
+    // What only rises needs no bit for the sign.
+    let no_sign = least >= 0;
+    let (sizes, widest) =
+        if no_sign { (unsigned_sizes, widest.saturating_sub(1)) } else { (sizes, widest) };
     let mut exceptions = 0;
     for width in (0..widest).rev() {
         exceptions += sizes[width as usize + 1];
         if width <= MAX_WIDTH {
             let high = widest - width;
             let bytes = 2 + exceptions + packed_len(num, width) + packed_len(exceptions, high);
-            offer(Plan::Patched { width, high, num: exceptions }, bytes);
+            offer(Plan::Patched { width, high, num: exceptions, unsigned: no_sign }, bytes);
         }
     }
     let spread = 64 - most.wrapping_sub(least).cast_unsigned().leading_zeros();
@@ -296,6 +327,11 @@ fn plan(residuals: &[i64]) -> Plan {
     let width = of_nonzero.map_or(0, |v| 64 - v.leading_zeros());
     if width <= MAX_WIDTH {
         offer(Plan::Sparse { width }, num.div_ceil(8) + packed_len(num - zeros, width));
+    }
+    let width = 64 - most.saturating_sub(1).leading_zeros();
+    if no_sign && most > 0 && width <= MAX_WIDTH {
+        let bytes = 1 + num.div_ceil(8) + packed_len(num - zeros, width);
+        offer(Plan::Rising { width }, bytes);
     }
     best
 }
@@ -313,14 +349,15 @@ fn encode_miniblock(residuals: &[i64], out: &mut Vec<u8>) {
             out.push(head(0, width));
             pack(zigzags(), width, out);
         }
-        Plan::Patched { width, high, num } => {
+        Plan::Patched { width, high, num, unsigned } => {
             out.push(head(1, width));
             out.push(u8::try_from(num).expect("at most 128"));
-            out.push(u8::try_from(high).expect("at most 64"));
-            let exceptions =
-                || zigzags().enumerate().filter(|(_, v)| 64 - v.leading_zeros() > width);
+            let flag = if unsigned { UNSIGNED } else { 0 };
+            out.push(u8::try_from(high).expect("at most 64") | flag);
+            let all = || residuals.iter().map(|v| coded(*v, unsigned));
+            let exceptions = || all().enumerate().filter(|(_, v)| 64 - v.leading_zeros() > width);
             out.extend(exceptions().map(|(i, _)| u8::try_from(i).expect("at most 127")));
-            pack(zigzags().map(|v| v & mask(width)), width, out);
+            pack(all().map(|v| v & mask(width)), width, out);
             let mut w = BitWriter::new();
             exceptions().for_each(|(_, v)| w.write(v >> width, high));
             w.copy_to(out);
@@ -332,14 +369,25 @@ fn encode_miniblock(residuals: &[i64], out: &mut Vec<u8>) {
         }
         Plan::Sparse { width } => {
             out.push(head(3, width));
-            let start = out.len();
-            out.resize(start + residuals.len().div_ceil(8), 0);
-            for (i, _) in residuals.iter().enumerate().filter(|(_, v)| **v != 0) {
-                out[start + i / 8] |= 1 << (i % 8);
-            }
-            pack(zigzags().filter(|v| *v != 0).map(|v| v - 1), width, out);
+            pack_sparse(residuals, width, false, out);
+        }
+        Plan::Rising { width } => {
+            out.push(head(0, WIDTH_RISING));
+            out.push(u8::try_from(width).expect("at most 57"));
+            pack_sparse(residuals, width, true, out);
         }
     }
+}
+
+/// Appends a bit per residual that is not 0, then those, less 1.
+fn pack_sparse(residuals: &[i64], width: u32, unsigned: bool, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + residuals.len().div_ceil(8), 0);
+    for (i, _) in residuals.iter().enumerate().filter(|(_, v)| **v != 0) {
+        out[start + i / 8] |= 1 << (i % 8);
+    }
+    let nonzero = residuals.iter().filter(|v| **v != 0);
+    pack(nonzero.map(|v| coded(*v, unsigned) - 1), width, out);
 }
 
 /// Reads a miniblock of `len` residuals.
@@ -351,7 +399,8 @@ fn decode_miniblock(
     const SHORT: ChunkError = ChunkError("miniblock ends early");
     let head = r.u8().ok_or(SHORT)?;
     let (plan, width) = (head >> 6, u32::from(head & 63));
-    if width > MAX_WIDTH && (plan, width) != (0, WIDTH_64) {
+    let is_special = plan == 0 && (width == WIDTH_64 || width == WIDTH_RISING);
+    if width > MAX_WIDTH && !is_special {
         return Err(ChunkError("miniblock of impossible width"));
     }
     let mut packed = [0_u64; MINIBLOCK];
@@ -362,13 +411,21 @@ fn decode_miniblock(
                 *v = unzigzag(u64::from_le_bytes(*b));
             }
         }
+        0 if width == WIDTH_RISING => {
+            let width = u32::from(r.u8().ok_or(SHORT)?);
+            if width > MAX_WIDTH {
+                return Err(ChunkError("miniblock of impossible width"));
+            }
+            unpack_sparse(r, len, width, residuals, |p| p.wrapping_add(1).cast_signed())?;
+        }
         0 => {
             unpack(r, len, width, &mut packed)?;
             unzigzag_all(&packed, residuals);
         }
         1 => {
             let num = usize::from(r.u8().ok_or(SHORT)?);
-            let high = u32::from(r.u8().ok_or(SHORT)?);
+            let high = r.u8().ok_or(SHORT)?;
+            let (high, unsigned) = (u32::from(high & !UNSIGNED), high & UNSIGNED != 0);
             if width + high > 64 {
                 return Err(ChunkError("exceptions of impossible width"));
             }
@@ -380,7 +437,13 @@ fn decode_miniblock(
                 *v.ok_or(ChunkError("exception outside the miniblock"))? |=
                     bits.read(high) << width;
             }
-            unzigzag_all(&packed, residuals);
+            if unsigned {
+                for (v, p) in residuals.iter_mut().zip(&packed) {
+                    *v = p.cast_signed();
+                }
+            } else {
+                unzigzag_all(&packed, residuals);
+            }
         }
         2 => {
             let least = r.i64().ok_or(SHORT)?;
@@ -389,23 +452,35 @@ fn decode_miniblock(
                 *v = least.wrapping_add(p.cast_signed());
             }
         }
-        _ => {
-            let bitmap = r.take(len.div_ceil(8)).ok_or(SHORT)?;
-            let mut bytes = [0; MINIBLOCK / 8];
-            bytes.get_mut(..bitmap.len()).ok_or(SHORT)?.copy_from_slice(bitmap);
-            let mut bits = u128::from_le_bytes(bytes);
-            unpack(r, bits.count_ones() as usize, width, &mut packed)?;
-            residuals.fill(0);
-            for p in packed {
-                if bits == 0 {
-                    break;
-                }
-                if let Some(v) = residuals.get_mut(bits.trailing_zeros() as usize) {
-                    *v = unzigzag(p.wrapping_add(1));
-                }
-                bits &= bits - 1;
-            }
+        _ => unpack_sparse(r, len, width, residuals, |p| unzigzag(p.wrapping_add(1)))?,
+    }
+    Ok(())
+}
+
+/// Reads what [`pack_sparse`] wrote.
+fn unpack_sparse(
+    r: &mut Reader<'_>,
+    len: usize,
+    width: u32,
+    residuals: &mut [i64; MINIBLOCK],
+    value: impl Fn(u64) -> i64,
+) -> Result<(), ChunkError> {
+    const SHORT: ChunkError = ChunkError("miniblock ends early");
+    let mut packed = [0_u64; MINIBLOCK];
+    let bitmap = r.take(len.div_ceil(8)).ok_or(SHORT)?;
+    let mut bytes = [0; MINIBLOCK / 8];
+    bytes.get_mut(..bitmap.len()).ok_or(SHORT)?.copy_from_slice(bitmap);
+    let mut bits = u128::from_le_bytes(bytes);
+    unpack(r, bits.count_ones() as usize, width, &mut packed)?;
+    residuals.fill(0);
+    for p in packed {
+        if bits == 0 {
+            break;
         }
+        if let Some(v) = residuals.get_mut(bits.trailing_zeros() as usize) {
+            *v = value(p);
+        }
+        bits &= bits - 1;
     }
     Ok(())
 }
