@@ -5,11 +5,12 @@
 //! The long tier: `BOMB_SERIES=10000000 BOMB_LIMIT_MIB=500`.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use compat_tests::http::Client;
 use compat_tests::remote_write::{self, TimeSeries};
 use compat_tests::report::say;
+use compat_tests::rng::now_ms;
 use compat_tests::server::Server;
 
 /// Series that were there before.
@@ -96,9 +97,7 @@ fn a_cardinality_bomb_leaves_known_series_alone_and_its_memory_comes_back() {
     let path = settings.path().to_str().expect("a path of letters");
     let server = Server::start(&["--config", path]);
 
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
-    let now_ms = i64::try_from(since.as_millis()).expect("a clock before the year 292 million");
-    let clock = AtomicI64::new(now_ms - AGE_MS);
+    let clock = AtomicI64::new(now_ms() - AGE_MS);
     let known = |t: i64| (0..KNOWN).map(|n| series("known", n, t)).collect::<Vec<_>>();
     let (to_known, to_bomb) = (Outcomes::default(), Outcomes::default());
     assert_eq!(to_known.note(&mut server.client(), known(clock.load(Relaxed))), "");
@@ -177,6 +176,6 @@ fn a_cardinality_bomb_leaves_known_series_alone_and_its_memory_comes_back() {
         server.process().resident_bytes() >> 20
     ));
     let fresh = Outcomes::default();
-    let body = (0..BATCH).map(|i| series("fresh", i, now_ms)).collect();
+    let body = (0..BATCH).map(|i| series("fresh", i, now_ms())).collect();
     assert_eq!(fresh.note(&mut server.client(), body), "", "new series are taken again");
 }

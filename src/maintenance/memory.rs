@@ -16,6 +16,8 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Time between attempts to give memory back, where it is short and where it is not.
 const PRESSED_PAUSE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_secs(10);
+/// Attempts without success that make the pause twice as long each.
+const MAX_IN_VAIN: u32 = 6;
 /// Per cent of the budget at which memory is short (reliability contract, section 5).
 const PRESSED_PERCENT: u64 = 70;
 
@@ -23,7 +25,7 @@ const PRESSED_PERCENT: u64 = 70;
 pub(super) fn memory_loop(app: &App, signal: &Signal) {
     let upkeep = Db::upkeep_bytes(&app.memory);
     let _reserve = app.memory.charge_always(Account::Compaction, upkeep);
-    let mut last = Instant::now();
+    let (mut last, mut in_vain) = (Instant::now(), 0_u32);
     while signal.wait(LOOK) {
         let memory = &app.memory;
         let Some((anonymous, mapped)) = resident_memory() else { return };
@@ -34,10 +36,12 @@ pub(super) fn memory_loop(app: &App, signal: &Signal) {
             true => PRESSED_PAUSE,
             false => PAUSE,
         };
-        if last.elapsed() < pause || !is_worth_it(memory, pressed) {
+        // What did not help is not done again soon: it stops whoever allocates.
+        if last.elapsed() < pause.saturating_mul(1 << in_vain) || held(memory) < memory.limit() / 20
+        {
             continue;
         }
-        last = Instant::now();
+        let before = held(memory);
         if pressed {
             for (_, db) in databases(app) {
                 db.drop_caches();
@@ -47,13 +51,15 @@ pub(super) fn memory_loop(app: &App, signal: &Signal) {
         if let Some((anonymous, mapped)) = resident_memory() {
             memory.note_resident(anonymous, mapped);
         }
+        let helped = before.saturating_sub(held(memory)) > before / 8;
+        in_vain = if helped { 0 } else { (in_vain + 1).min(MAX_IN_VAIN) };
+        last = Instant::now();
     }
 }
 
-/// Whether enough of the budget is held by what nobody needs.
-fn is_worth_it(memory: &Accountant, pressed: bool) -> bool {
-    let held = memory.used_by(Account::Overhead) + memory.used_by(Account::Caches);
-    held > memory.limit() / if pressed { 20 } else { 5 }
+/// Bytes that may be held for nothing.
+fn held(memory: &Accountant) -> u64 {
+    memory.used_by(Account::Overhead) + memory.used_by(Account::Caches)
 }
 
 /// Gives free memory back to the system: the allocator alone keeps what lies between pieces in use.
