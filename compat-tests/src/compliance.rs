@@ -1,6 +1,7 @@
 //! The public compliance queries for `PromQL`: every shape of them, over a fleet that is made for
 //! them, each in all its variants.
 
+use crate::random_promql::words::DATES;
 use crate::remote_write::{self, TimeSeries};
 use crate::rng::Rng;
 
@@ -25,16 +26,6 @@ const RANGES: &[&str] = &["1s", "15s", "1m", "5m", "15m", "1h"];
 const OFFSETS: &[&str] = &["1m", "5m", "10m", "-1m", "-5m", "-10m"];
 const GROUPINGS: &[&str] = &["", "instance", "instance, type", "nonexistent"];
 const MATH: &[&str] = &["abs", "ceil", "floor", "exp", "sqrt", "ln", "log2", "log10", "round"];
-const DATES: &[&str] = &[
-    "day_of_month",
-    "day_of_week",
-    "day_of_year",
-    "days_in_month",
-    "hour",
-    "minute",
-    "month",
-    "year",
-];
 
 /// The series; the same for a seed.
 pub fn fleet(seed: u64) -> Vec<TimeSeries> {

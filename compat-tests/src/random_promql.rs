@@ -2,7 +2,7 @@
 //! function, with the modifiers that change which samples they see.
 
 mod directed;
-mod words;
+pub(crate) mod words;
 
 use crate::awkward::{FIRST_MS, LAST_MS, native};
 use crate::promql::{Query, When, seconds};

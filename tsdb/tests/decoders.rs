@@ -81,7 +81,7 @@ fn damage_behind_the_checksums_never_panics() {
 }
 
 #[test]
-fn past_failures_stay_mended() {
+fn the_seeds_of_the_fuzz_target_do_no_harm() {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/directory");
     let mut num_seeds = 0;
     for entry in std::fs::read_dir(seeds).unwrap() {

@@ -128,7 +128,7 @@ pub(super) const ELEMENTWISE: &[&str] = &[
 ];
 
 /// Functions of Unix times.
-pub(super) const DATES: &[&str] = &[
+pub(crate) const DATES: &[&str] = &[
     "day_of_month",
     "day_of_week",
     "day_of_year",

@@ -31,6 +31,8 @@ pub struct OpenChunk {
     bits: Chain,
 }
 
+const _: () = assert!(size_of::<OpenChunk>() <= 72, "each series has one");
+
 /// A chunk as it stands, to be read without its store.
 #[derive(Debug, Default)]
 pub struct OpenCopy {
