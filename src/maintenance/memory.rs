@@ -25,7 +25,7 @@ const PRESSED_PERCENT: u64 = 70;
 pub(super) fn memory_loop(app: &App, signal: &Signal) {
     let upkeep = Db::upkeep_bytes(&app.memory);
     let _reserve = app.memory.charge_always(Account::Compaction, upkeep);
-    let (mut last, mut in_vain) = (Instant::now(), 0_u32);
+    let (mut last, mut in_vain, mut left) = (Instant::now(), 0_u32, 0);
     while signal.wait(LOOK) {
         let memory = &app.memory;
         let Some((anonymous, mapped)) = resident_memory() else { return };
@@ -36,7 +36,11 @@ pub(super) fn memory_loop(app: &App, signal: &Signal) {
             true => PRESSED_PAUSE,
             false => PAUSE,
         };
-        // What did not help is not done again soon: it stops whoever allocates.
+        // What did not help is not done again soon, because it stops whoever allocates; but what was freed
+        // since then was not there to help.
+        if held(memory) > left + memory.limit() / 20 {
+            in_vain = 0;
+        }
         if last.elapsed() < pause.saturating_mul(1 << in_vain) || held(memory) < memory.limit() / 20
         {
             continue;
@@ -51,7 +55,8 @@ pub(super) fn memory_loop(app: &App, signal: &Signal) {
         if let Some((anonymous, mapped)) = resident_memory() {
             memory.note_resident(anonymous, mapped);
         }
-        let helped = before.saturating_sub(held(memory)) > before / 8;
+        left = held(memory);
+        let helped = before.saturating_sub(left) > before / 8;
         in_vain = if helped { 0 } else { (in_vain + 1).min(MAX_IN_VAIN) };
         last = Instant::now();
     }
