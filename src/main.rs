@@ -1,5 +1,6 @@
 //! The server: `silverback` alone serves with embedded storage in `./data`.
 
+mod allocator;
 mod app;
 mod blocking;
 mod cli;
@@ -84,6 +85,7 @@ fn fail(why: &str, code: u8) -> ExitCode {
 
 fn run(config: Config, invocation: Invocation) -> anyhow::Result<()> {
     let limit = config.memory_limit.bytes(telemetry::available_memory());
+    allocator::tune(limit);
     let memory = Accountant::new(limit);
     let threads = config.write_permits() + config.query_permits();
     let runtime = tokio::runtime::Builder::new_multi_thread()

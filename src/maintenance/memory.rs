@@ -8,6 +8,7 @@ use tsdb::Db;
 
 use super::Signal;
 use super::rounds::databases;
+use crate::allocator;
 use crate::app::App;
 use crate::telemetry::resident_memory;
 
@@ -51,7 +52,7 @@ pub(super) fn memory_loop(app: &App, signal: &Signal) {
                 db.drop_caches();
             }
         }
-        trim();
+        allocator::trim();
         if let Some((anonymous, mapped)) = resident_memory() {
             memory.note_resident(anonymous, mapped);
         }
@@ -66,14 +67,3 @@ pub(super) fn memory_loop(app: &App, signal: &Signal) {
 fn held(memory: &Accountant) -> u64 {
     memory.used_by(Account::Overhead) + memory.used_by(Account::Caches)
 }
-
-/// Gives free memory back to the system: the allocator alone keeps what lies between pieces in use.
-#[cfg(target_env = "gnu")]
-fn trim() {
-    #[expect(unsafe_code, reason = "a function of C")]
-    // SAFETY: it takes the allocator's own locks and touches free memory only; any thread may call it.
-    let _ = unsafe { libc::malloc_trim(0) };
-}
-
-#[cfg(not(target_env = "gnu"))]
-fn trim() {}
