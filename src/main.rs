@@ -19,6 +19,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use model::Accountant;
@@ -31,6 +32,9 @@ use tenants::{Opener, Tenants};
 
 /// A wrong setting.
 const BAD_CONFIG: u8 = 2;
+/// Threads of the pools stay: where the system has none left, what needs one waits for one that is
+/// there, and the runtime panics where there is none.
+const KEEP_THREADS: Duration = Duration::from_hours(10 * 365 * 24);
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
@@ -92,6 +96,7 @@ fn run(config: Config, invocation: Invocation) -> anyhow::Result<()> {
         .worker_threads(config::processors())
         // Beside the two pools: opening, reloading, compressing.
         .max_blocking_threads(threads + 8)
+        .thread_keep_alive(KEEP_THREADS)
         .enable_all()
         .build()
         .context("cannot start the runtime")?;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 use tempfile::TempDir;
 
 /// Bytes of the device; a sparse file, so only what is written takes room. Smaller ones xfs refuses.
@@ -86,6 +86,16 @@ impl Device {
         run(make.args(flags).arg(&self.node)).map(drop)
     }
 
+    /// As [`Device::format`] with ext4, with as few inodes as it makes.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn format_with_few_files(&mut self) -> Result<(), String> {
+        self.unmount().map_err(|e| e.to_string())?;
+        let mut make = Command::new("mkfs.ext4");
+        run(make.args(["-q", "-F", "-m0", "-N", "16"]).arg(&self.node)).map(drop)
+    }
+
     /// Mounts it.
     ///
     /// # Errors
@@ -111,6 +121,15 @@ impl Device {
             }
         }
         Ok(())
+    }
+
+    /// Lets an ext4 give up on its journal, as after a failed write of its own: from here on it is
+    /// read-only, whoever writes.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn give_up(&self) -> io::Result<()> {
+        Ok(mount_remount(self.mount_point(), MountFlags::NOATIME, "abort")?)
     }
 
     /// Cuts the power.
