@@ -9,6 +9,7 @@ mod executor;
 mod http;
 mod ingest;
 mod maintenance;
+mod rates;
 mod retention_rules;
 mod server;
 mod telemetry;
@@ -161,7 +162,8 @@ async fn serve(app: Arc<App>) -> anyhow::Result<()> {
 fn open(app: &Arc<App>) -> anyhow::Result<Maintenance> {
     let config = app.config();
     check_directory(&config.data_dir)?;
-    let opener = Opener::new(Arc::new(tsdb::fs::std::StdFs), &config, app.memory.clone());
+    let fs = Arc::new(tsdb::fs::std::StdFs);
+    let opener = Opener::new(fs, &config, app.memory.clone(), app.new_series.clone());
     let tenants = Tenants::open(opener, config.tenants, &mut |rows| app.set_replayed(rows))?;
     app.ready(tenants);
     tracing::info!(data_dir = %config.data_dir.display(), memory_limit = app.memory.limit(), "ready");

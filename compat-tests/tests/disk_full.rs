@@ -16,7 +16,7 @@ use compat_tests::rng::{Rng, now_ms};
 use compat_tests::senders::{Acked, Senders};
 use compat_tests::server::{GRACE, Server};
 
-/// A merge wants 64 MiB to be free besides.
+/// Its floor is a tenth.
 const DISK_BYTES: u64 = 160 << 20;
 /// The longest time that a disk stays full here; whoever waits longer after each failure is late.
 const LONG: Duration = Duration::from_secs(6);
