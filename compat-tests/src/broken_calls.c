@@ -22,9 +22,12 @@ struct rules {
 	_Atomic uint32_t let_by;  /* so many calls go well first */
 	_Atomic uint32_t failing; /* so many fail then */
 	_Atomic uint32_t percent; /* of those that fail: which share */
-	_Atomic int32_t error;    /* errno; 0: half of the bytes, -1: none of them */
+	_Atomic int32_t error;    /* errno; 0: half of the bytes, -1: none of them; and see TORN */
 	_Atomic uint32_t failed;  /* so many have failed */
 };
+
+/* With an errno: half of the bytes are written, and nobody is told. */
+enum { TORN = 1 << 16 };
 
 enum call { WRITE = 1, SYNC = 2, READ = 4, OPEN = 8, RENAME = 16, MAP = 32 };
 
@@ -115,6 +118,12 @@ ssize_t write(int fd, const void *bytes, size_t n)
 {
 	REAL(write);
 	if (on_file(WRITE, fd)) {
+		int error = atomic_load(&rules->error);
+		if (error > TORN) {
+			if (real(fd, bytes, n / 2) >= 0)
+				errno = error & ~TORN;
+			return -1;
+		}
 		SPOIL(n);
 		/* A write that writes nothing is no error, and what comes next is up to the caller. */
 		if (n == 0)

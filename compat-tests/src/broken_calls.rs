@@ -31,6 +31,8 @@ pub enum Call {
 pub enum How {
     /// With this error.
     Error(rustix::io::Errno),
+    /// With this error, behind which half of the bytes are in the file; for [`Call::Write`] alone.
+    Torn(rustix::io::Errno),
     /// Half of the bytes are read or written.
     Short,
     /// None of the bytes are, as at the end of a file.
@@ -98,6 +100,7 @@ impl BrokenCalls {
         };
         let error = match how {
             How::Error(error) => error.raw_os_error(),
+            How::Torn(error) => error.raw_os_error() | 1 << 16,
             How::Short => 0,
             How::Nothing => -1,
         };

@@ -12,6 +12,7 @@
 //! | `COMPAT_SEED` | seed of the random tests; printed by each of them |
 //! | `COMPAT_KILLS` | iterations of `kill9` (100), without its time limit |
 //! | `COMPAT_POWER_CUTS` | iterations of `power_cut` (16) |
+//! | `COMPAT_FILE_SYSTEM` | the file system of `power_cut`, such as `xfs` (all) |
 //! | `COMPAT_DAMAGES` | times that each damage is done to each kind of file in `damage` (1) |
 //! | `COMPAT_DISK_FULL` | times that `disk_full` fills each disk (3) |
 //! | `COMPAT_ENDS` | iterations of each test in `rough_ends`, `exhausted`, `device_gone` (4) and `broken_calls` (1) |

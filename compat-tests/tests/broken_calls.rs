@@ -37,9 +37,11 @@ fn failing_writes_and_syncs_lose_nothing() {
     let io = How::Error(Errno::IO);
     let full = How::Error(Errno::NOSPC);
     let interrupted = How::Error(Errno::INTR);
-    let cases: [(&[Call], How); 10] = [
+    let cases: [(&[Call], How); 12] = [
         (&[Call::Write], io),
         (&[Call::Write], full),
+        (&[Call::Write], How::Torn(Errno::IO)),
+        (&[Call::Write], How::Torn(Errno::NOSPC)),
         (&[Call::Write], interrupted),
         (&[Call::Write], How::Short),
         (&[Call::Write], How::Nothing),

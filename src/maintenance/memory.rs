@@ -39,25 +39,25 @@ pub(super) fn memory_loop(app: &App, signal: &Signal) {
         };
         // What did not help is not done again soon, because it stops whoever allocates; but what was freed
         // since then was not there to help.
-        if held(memory) > left + memory.limit() / 20 {
+        if anonymous + mapped > left + memory.limit() / 20 {
             in_vain = 0;
         }
-        if last.elapsed() < pause.saturating_mul(1 << in_vain) || held(memory) < memory.limit() / 20
-        {
+        // Where it is short, more may be free than one sees: a flush has bytes that it was promised, and
+        // until it takes them they hide as many that the allocator holds.
+        let is_little = !pressed && held(memory) < memory.limit() / 20;
+        if last.elapsed() < pause.saturating_mul(1 << in_vain) || is_little {
             continue;
         }
-        let before = held(memory);
         if pressed {
             for (_, db) in databases(app) {
                 db.drop_caches();
             }
         }
         allocator::trim();
-        if let Some((anonymous, mapped)) = resident_memory() {
-            memory.note_resident(anonymous, mapped);
-        }
-        left = held(memory);
-        let helped = before.saturating_sub(left) > before / 8;
+        let Some(now) = resident_memory() else { return };
+        memory.note_resident(now.0, now.1);
+        left = now.0 + now.1;
+        let helped = (anonymous + mapped).saturating_sub(left) > memory.limit() / 64;
         in_vain = if helped { 0 } else { (in_vain + 1).min(MAX_IN_VAIN) };
         last = Instant::now();
     }
