@@ -83,7 +83,7 @@ fn cold_blocks(data: &Path) -> Vec<PathBuf> {
     let is_cold = |block: &PathBuf| {
         // A block may be replaced while one looks.
         let meta = std::fs::read(block.join("meta")).unwrap_or_default();
-        String::from_utf8_lossy(&meta).contains("\"format\":2")
+        String::from_utf8_lossy(&meta).contains("\"format\":4")
     };
     entries.filter(is_cold).collect()
 }
