@@ -157,6 +157,20 @@ fn late_samples_win_through_flush_split_merge_and_restart() {
 }
 
 #[test]
+fn compaction_leaves_free_what_must_stay_free() {
+    let (fs, clock) = (SimFs::new(1), Arc::<Manual>::default());
+    let db = blocks(&fs, &clock);
+    let space = fs.space(Path::new(DIR)).unwrap();
+    fs.set_capacity(space.total - space.free + (8 << 20));
+    db.disk_step((8 << 20) - (1 << 10)).unwrap();
+    assert!(!db.is_short_of_disk(), "writes go on");
+    assert!(matches!(db.compact_step(), Err(StepError::NoSpace { .. })));
+    db.disk_step(1).unwrap();
+    clock.0.fetch_add(10_000, Ordering::Relaxed);
+    assert!(db.compact_step().unwrap(), "there is room for it");
+}
+
+#[test]
 fn a_full_disk_leaves_the_inputs_and_nothing_else() {
     let (fs, clock) = (SimFs::new(1), Arc::<Manual>::default());
     let db = blocks(&fs, &clock);
