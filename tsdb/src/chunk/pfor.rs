@@ -60,32 +60,34 @@ const fn coded(v: i64, unsigned: bool) -> u64 {
 
 fn plan(residuals: &[i64]) -> Plan {
     let num = residuals.len();
-    // How many residuals have each number of bits.
-    let (mut sizes, mut unsigned_sizes) = ([0_usize; 65], [0_usize; 65]);
     let (mut least, mut most, mut zeros) = (i64::MAX, i64::MIN, 0);
     for v in residuals {
-        sizes[(64 - zigzag(*v).leading_zeros()) as usize] += 1;
-        unsigned_sizes[(64 - v.leading_zeros()) as usize] += 1;
         least = least.min(*v);
         most = most.max(*v);
         zeros += usize::from(*v == 0);
     }
+    // What only rises needs no bit for the sign.
+    let no_sign = least >= 0;
+    // How many residuals have each number of bits.
+    let mut sizes = [0_u8; 65];
+    for v in residuals {
+        sizes[(64 - coded(*v, no_sign).leading_zeros()) as usize] += 1;
+    }
     let widest = sizes.iter().rposition(|n| *n > 0).unwrap_or(0);
     let widest = u32::try_from(widest).expect("at most 64");
-    let mut best = Plan::ZigZag { width: if widest > MAX_WIDTH { WIDTH_64 } else { widest } };
-    let mut cost = if widest > MAX_WIDTH { num * 8 } else { packed_len(num, widest) };
+    let zigzags = zigzag(most).max(zigzag(least));
+    let zigzag_width = 64 - zigzags.leading_zeros();
+    let is_wide = zigzag_width > MAX_WIDTH;
+    let mut best = Plan::ZigZag { width: if is_wide { WIDTH_64 } else { zigzag_width } };
+    let mut cost = if is_wide { num * 8 } else { packed_len(num, zigzag_width) };
     let mut offer = |plan: Plan, bytes: usize| {
         if bytes < cost {
             (best, cost) = (plan, bytes);
         }
     };
-    // What only rises needs no bit for the sign.
-    let no_sign = least >= 0;
-    let (sizes, widest) =
-        if no_sign { (unsigned_sizes, widest.saturating_sub(1)) } else { (sizes, widest) };
     let mut exceptions = 0;
     for width in (0..widest).rev() {
-        exceptions += sizes[width as usize + 1];
+        exceptions += usize::from(sizes[width as usize + 1]);
         if width <= MAX_WIDTH {
             let high = widest - width;
             let bytes = 2 + exceptions + packed_len(num, width) + packed_len(exceptions, high);
@@ -97,8 +99,7 @@ fn plan(residuals: &[i64]) -> Plan {
         let least_len = ((64 - zigzag(least).leading_zeros()).div_ceil(7)).max(1) as usize;
         offer(Plan::Least { least, width: spread }, least_len + packed_len(num, spread));
     }
-    let of_nonzero = residuals.iter().filter(|v| **v != 0).map(|v| zigzag(*v) - 1).max();
-    let width = of_nonzero.map_or(0, |v| 64 - v.leading_zeros());
+    let width = 64 - zigzags.saturating_sub(1).leading_zeros();
     if width <= MAX_WIDTH {
         offer(Plan::Sparse { width }, num.div_ceil(8) + packed_len(num - zeros, width));
     }
