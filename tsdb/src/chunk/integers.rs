@@ -1,9 +1,9 @@
 //! Columns of integers: differences, and the packing that is shortest for them.
 //!
 //! Layout: head byte (bits 0-1 transform, bit 2 divisor given, bit 3 bins); first value (zig-zag); divisor; for
-//! transform 2 the first difference (zig-zag); with bit 3 the table of [`bins`](super::bins); the skip
-//! table; the residuals, by 512: up to four miniblocks of [`pfor`], or a group of
-//! [`bins`](super::bins).
+//! transform 2 the first difference (zig-zag); with bit 3 the table of `bins`; the skip
+//! table; the residuals, by 512: up to four miniblocks of `pfor`, or a group of
+//! `bins`.
 //!
 //! With `y = (v - first) / divisor`, the residuals of the second and later values are `y` itself
 //! (transform 0), its difference to the one before (1), or the difference of differences (2).
@@ -121,7 +121,7 @@ fn put_groups(
 }
 
 /// Decodes the values `range` of a column of `count`: calls `each` with runs of at most
-/// [`MINIBLOCK`] values, in order.
+/// `MINIBLOCK` values, in order.
 ///
 /// # Errors
 /// [`ChunkError`] where the bytes end early or name an impossible width.
