@@ -90,7 +90,6 @@ fn fail(why: &str, code: u8) -> ExitCode {
 
 fn run(config: Config, invocation: Invocation) -> anyhow::Result<()> {
     let limit = config.memory_limit.bytes(telemetry::available_memory());
-    allocator::tune(limit);
     let memory = Accountant::new(limit);
     let threads = config.write_permits() + config.query_permits();
     let runtime = tokio::runtime::Builder::new_multi_thread()

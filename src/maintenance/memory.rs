@@ -27,11 +27,16 @@ pub(super) fn memory_loop(app: &App, signal: &Signal) {
     let upkeep = Db::upkeep_bytes(&app.memory);
     let _reserve = app.memory.charge_always(Account::Compaction, upkeep);
     let (mut last, mut in_vain, mut left) = (Instant::now(), 0_u32, 0);
+    let mut keeps_little = false;
     while signal.wait(LOOK) {
         let memory = &app.memory;
         let Some((anonymous, mapped)) = resident_memory() else { return };
         memory.note_resident(anonymous, mapped);
         let pressed = memory.used_percent() >= PRESSED_PERCENT;
+        if pressed && !keeps_little {
+            allocator::keep_little(memory.limit());
+            keeps_little = true;
+        }
         let pause = match pressed {
             true if app.write_gate.was_closed() => LOOK,
             true => PRESSED_PAUSE,
