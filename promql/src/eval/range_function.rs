@@ -49,6 +49,8 @@ enum Fast {
     No,
     /// A function of the floats of one window, which is not empty.
     Slice(fn(&[f64]) -> f64),
+    /// The number of samples.
+    Count,
     /// Rates.
     Row(Kind),
 }
@@ -108,8 +110,7 @@ fn fast(name: &str) -> Fast {
         "max_over_time" => over_time::max,
         "stdvar_over_time" => sum::variance,
         "stddev_over_time" => |values| sum::variance(values).sqrt(),
-        #[expect(clippy::cast_precision_loss, reason = "Prometheus converts the same way")]
-        "count_over_time" => |values| values.len() as f64,
+        "count_over_time" => return Fast::Count,
         "last_over_time" => |values| values[values.len() - 1],
         "first_over_time" => |values| values[0],
         "present_over_time" => |_| 1.0,
@@ -174,21 +175,23 @@ impl Function {
         let (column, is_new) = work.columns.of(series.column, self.steps() * COLUMN_BYTES);
         if is_new {
             let Column { windows, plan, present } = column;
-            windows.find(|i| times[i], times.len(), &self.references, self.reach);
+            let stand_ins = series.stand_ins;
+            windows.find(|i| times[i], times.len(), stand_ins, &self.references, self.reach);
             if let Fast::Row(kind) = self.fast {
-                plan.make(kind, times, windows.bounds(), &self.ends_ms, self.range_ms);
+                let windows = windows.bounds().iter().copied().zip(windows.counts());
+                plan.make(kind, times, windows, &self.ends_ms, self.range_ms);
                 present.reset(plan.len());
                 (0..plan.len()).filter(|step| plan.is_present(*step)).for_each(|s| present.set(s));
             }
         }
         if !series.histograms.is_empty() {
             let h = series.histograms;
-            work.histograms.find(|i| h[i].0, h.len(), &self.references, self.reach);
+            work.histograms.find(|i| h[i].0, h.len(), &[], &self.references, self.reach);
             count_histograms(h, work.histograms.bounds(), state);
         }
         if state.looked.is_per_step() {
-            for (step, (low, high)) in column.windows.bounds().iter().enumerate() {
-                state.looked_at(step, u64::from(high - low));
+            for (step, count) in column.windows.counts().enumerate() {
+                state.looked_at(step, count);
             }
         } else {
             state.looked_at(0, column.windows.seen());
@@ -202,6 +205,12 @@ impl Function {
                 self.compute_each(series, windows, &mut work.args, row, state)?;
             }
             Fast::Slice(f) => compute_slices(f, &column.windows, series, row, state)?,
+            Fast::Count => {
+                for (step, count) in column.windows.counts().enumerate().filter(|c| c.1 > 0) {
+                    #[expect(clippy::cast_precision_loss, reason = "Prometheus does the same")]
+                    row.set_float(step, count as f64);
+                }
+            }
             Fast::Row(_) => {
                 work.resets.clear();
                 if column.plan.is_of_counter() {

@@ -167,7 +167,8 @@ proptest! {
             [(Kind::Rate, "rate"), (Kind::Increase, "increase"), (Kind::Delta, "delta")]
         {
             let mut plan = RowPlan::default();
-            plan.make(kind, &times, &windows, &ends, range_ms);
+            let counted = windows.iter().map(|w| (*w, u64::from(w.1 - w.0)));
+            plan.make(kind, &times, counted, &ends, range_ms);
             let mut row = vec![0.0; ends.len()];
             let mut resets = Vec::new();
             if plan.is_of_counter() {
