@@ -20,7 +20,7 @@ use crate::annotations::Place;
 use crate::engine::QueryError;
 use crate::functions::dispatch::RangeKernel;
 use crate::functions::rate::{Kind, RowPlan, find_resets};
-use crate::functions::window::{Notes, Output, Window};
+use crate::functions::window::{Notes, Output, PIECE, Window};
 use crate::functions::{notes, over_time};
 use crate::sum;
 
@@ -200,6 +200,11 @@ impl Function {
         let fast =
             if series.histograms.is_empty() && !resets_are_told { self.fast } else { Fast::No };
         match fast {
+            // The kernels poll inside of giant windows.
+            Fast::Slice(_) if series.values.len() > PIECE && column.windows.longest() > PIECE => {
+                let windows = (&column.windows, &work.histograms);
+                self.compute_each(series, windows, &mut work.args, row, state)?;
+            }
             Fast::No => {
                 let windows = (&column.windows, &work.histograms);
                 self.compute_each(series, windows, &mut work.args, row, state)?;
@@ -260,9 +265,18 @@ impl Function {
             numbers.clear();
             numbers.extend(self.args.iter().map(|a| a.at(step)));
             let metric_name = row.labels.metric_name();
-            let mut notes =
-                Notes { annotations: &mut state.annotations, metric_name, place: self.place };
-            match (self.kernel.eval)(&window, numbers, &mut notes).map_err(QueryError::Execution)? {
+            let mut notes = Notes {
+                annotations: &mut state.annotations,
+                metric_name,
+                place: self.place,
+                interrupt: &*state.interrupt,
+                interrupted: None,
+            };
+            let output = (self.kernel.eval)(&window, numbers, &mut notes);
+            if let Some(reason) = notes.interrupted {
+                return Err(reason.into());
+            }
+            match output.map_err(QueryError::Execution)? {
                 Output::Nothing => {}
                 Output::Float(v) => row.set_float(step, v),
                 Output::Histogram(h) => row.set_histogram(step, h),

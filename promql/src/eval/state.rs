@@ -36,7 +36,7 @@ pub(crate) struct State {
     in_subquery: bool,
     /// Only where somebody asked for it: it costs two clock readings a row and operator.
     pub(crate) trace: Option<Trace>,
-    interrupt: Arc<dyn Interrupt>,
+    pub(crate) interrupt: Arc<dyn Interrupt>,
     executor: Arc<dyn Executor>,
     memory: Accountant,
     budget: Arc<Budget>,

@@ -91,6 +91,11 @@ impl Windows {
         self.bounds.iter().zip(left_out).map(|((low, high), n)| u64::from(high - low) + n)
     }
 
+    /// Samples of the longest window, without those that others stand for.
+    pub(crate) fn longest(&self) -> usize {
+        self.bounds.iter().map(|(low, high)| (high - low) as usize).max().unwrap_or(0)
+    }
+
     /// The window of one step.
     pub(crate) fn range(&self, step: usize) -> std::ops::Range<usize> {
         let (low, high) = self.bounds[step];

@@ -87,8 +87,8 @@ pub fn extended_kernel(name: &str, modifier: Modifier) -> Option<RangeKernel> {
         ("increase", Smoothed) => |w, _, n| Ok(extended::rate(w, n, Increase, Smoothed)),
         ("delta", Anchored) => |w, _, n| Ok(extended::rate(w, n, Delta, Anchored)),
         ("delta", Smoothed) => |w, _, n| Ok(extended::rate(w, n, Delta, Smoothed)),
-        ("changes", Anchored) => |w, _, _| Ok(extended::changes(w)),
-        ("resets", Anchored) => |w, _, _| Ok(extended::resets(w)),
+        ("changes", Anchored) => |w, _, n| Ok(extended::changes(w, n)),
+        ("resets", Anchored) => |w, _, n| Ok(extended::resets(w, n)),
         _ => return None,
     };
     Some(RangeKernel { eval, keeps_name: false, needs: Need::All })
