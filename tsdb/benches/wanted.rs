@@ -28,7 +28,7 @@ const SCRAPE_MS: i64 = 15_000;
 /// A boundary of eight hours.
 const START_MS: i64 = 1_699_920_000_000;
 
-const QUERIES: [&str; 8] = [
+const QUERIES: [&str; 10] = [
     "increase(counter[30d])",
     "rate(counter[30d])",
     "delta(gauge[30d])",
@@ -37,6 +37,9 @@ const QUERIES: [&str; 8] = [
     "count_over_time(gauge[30d])",
     "last_over_time(gauge[30d])",
     "avg_over_time(gauge[30d])",
+    // Windows that are shorter than chunks: what asking costs where it is of no use.
+    "max_over_time(rate(counter[5m])[1d:1m])",
+    "max_over_time(max_over_time(gauge[5m])[1d:1m])",
 ];
 
 /// A generator of numbers that are the same in every run.

@@ -194,13 +194,17 @@ impl Samples {
         self.clean_stand_ins.clear();
         if stale {
             let mut stand_ins = self.buf.stand_ins().iter().peekable();
-            for (i, (t, v)) in self.buf.times().iter().zip(self.buf.values()).enumerate() {
-                if let Some(stand_in) = stand_ins.next_if(|s| s.at == i) {
-                    self.clean_stand_ins.push(StandIn { at: self.clean.0.len(), ..*stand_in });
-                }
-                if !is_stale(*v) {
-                    self.clean.0.push(*t);
-                    self.clean.1.push(*v);
+            for part in state::parts(self.buf.values().len()) {
+                state.worked(part.len() as u64)?;
+                for i in part {
+                    if let Some(stand_in) = stand_ins.next_if(|s| s.at == i) {
+                        self.clean_stand_ins.push(StandIn { at: self.clean.0.len(), ..*stand_in });
+                    }
+                    let v = self.buf.values()[i];
+                    if !is_stale(v) {
+                        self.clean.0.push(self.buf.times()[i]);
+                        self.clean.1.push(v);
+                    }
                 }
             }
         }

@@ -60,6 +60,9 @@ impl BlockReader {
         let to = self.rows.partition_point(|row| row.mint <= maxt);
         let rows = self.rows.get(from..to).unwrap_or_default();
         let excerpt = Excerpt { block: &self.block, rows, span: (mint, maxt), wanted };
+        if !rows.iter().any(|row| excerpt.can_stand(row)) {
+            return self.read_rows(mint, maxt, buf);
+        }
         match wanted.need {
             Need::Greatest => excerpt.read_extremes(&Side::GREATEST, buf),
             Need::Least => excerpt.read_extremes(&Side::LEAST, buf),
@@ -88,8 +91,14 @@ impl Excerpt<'_> {
     fn can_stand(&self, row: &ChunkRow) -> bool {
         let (mint, maxt) = self.span;
         let is_inside = mint <= row.mint && row.maxt <= maxt;
+        // Most windows are short, and that is told sooner than where they lie.
+        let is_short = row.maxt.saturating_sub(row.mint) < self.windows().range_ms;
         // Two samples are not worth the while.
-        row.count > 2 && !row.has_stale && is_inside && !self.windows().cuts(row.mint, row.maxt)
+        row.count > 2
+            && is_short
+            && is_inside
+            && !row.has_stale
+            && !self.windows().cuts(row.mint, row.maxt)
     }
 
     /// What is needed of chunk `i` where first and last samples are.
