@@ -13,8 +13,9 @@ use model::{
     Queryable, ReadError, STALE_NAN, Selection, SeriesBuf, SeriesSet,
 };
 use promql::engine::{
-    Engine, EngineOptions, QueryContext, QueryError, QueryResult, SampleValue, Value,
+    Engine, EngineOptions, QueryContext, QueryError, QueryResult, SampleValue, Value, When,
 };
+use promql::explain::Counts;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tsdb::append::{AppendBatch, AppendPolicy, DuplicatePolicy};
@@ -282,6 +283,7 @@ fn check(events: &[Event], (end_s, range_s, step_s): (i64, i64, i64), max_sample
     let engine = Engine::new(EngineOptions { parse, max_samples, ..EngineOptions::default() });
     let context = QueryContext { per_step_stats: true, ..QueryContext::default() };
     for query in QUERIES {
+        check_trace(&engine, &db, &query.replace("RANGE", &format!("{range_s}s")), end_s * 1000);
         let query = query.replace("RANGE", &format!("{range_s}s"));
         let compare = |ask: &dyn Fn(&dyn Queryable) -> Result<QueryResult, QueryError>| {
             let (got, want) = (ask(&db), ask(&Plain(&db)));
@@ -293,6 +295,22 @@ fn check(events: &[Event], (end_s, range_s, step_s): (i64, i64, i64), max_sample
         compare(&|db| engine.instant(db, &query, end_s * 1000, &context));
         let times = (end_s * 200, end_s * 1000, step_s * 1000);
         compare(&|db| engine.range(db, &query, times, &context));
+    }
+}
+
+/// What a trace says of the samples that were read is the same too, and of those left out what the
+/// statistics say.
+fn check_trace(engine: &Engine, db: &Db, query: &str, t_ms: i64) {
+    let ast = promql::parse(query, &promql::ParseOptions::all()).unwrap();
+    let context = QueryContext::default();
+    let ask = |queryable: &dyn Queryable| {
+        engine.analyze(queryable, &ast, When::Instant { t_ms }, &context, || 0)
+    };
+    let (Ok((result, got)), Ok((_, want))) = (ask(db), ask(&Plain(db))) else { return };
+    let left_out: u64 = got.nodes.iter().map(|node| node.counts.samples_left_out).sum();
+    assert_eq!(left_out, result.stats.samples_left_out, "{query}");
+    for (got, want) in got.nodes.iter().zip(&want.nodes) {
+        assert_eq!(Counts { samples_left_out: 0, ..got.counts }, want.counts, "{query}");
     }
 }
 

@@ -5,6 +5,8 @@
 //! chunk without a reset has no value less than the one before it. NaN hides from both: it is no
 //! bound, and next to it nothing is less.
 
+use std::cmp::Ordering;
+
 use model::{ColumnId, Need, SeriesBuf, Wanted, WindowGrid};
 
 use super::reader::BlockReader;
@@ -64,8 +66,8 @@ impl BlockReader {
             return self.read_rows(mint, maxt, buf);
         }
         match wanted.need {
-            Need::Greatest => excerpt.read_extremes(&Side::GREATEST, buf),
-            Need::Least => excerpt.read_extremes(&Side::LEAST, buf),
+            Need::Greatest => excerpt.read_extremes(Side::Greatest, buf),
+            Need::Least => excerpt.read_extremes(Side::Least, buf),
             Need::All | Need::Falls | Need::Edges { .. } => {
                 (0..rows.len()).try_for_each(|i| excerpt.give(i, excerpt.ends(i), buf))
             }
@@ -183,7 +185,7 @@ impl Excerpt<'_> {
     }
 
     /// Reads what is needed where the greatest or least numbers are.
-    fn read_extremes(&self, side: &Side, buf: &mut SeriesBuf) -> Result<(), BlockError> {
+    fn read_extremes(&self, side: Side, buf: &mut SeriesBuf) -> Result<(), BlockError> {
         let mut given = vec![Given::Whole; self.rows.len()];
         if self.windows().are_apart() {
             let window = |i: usize| self.windows().window_at(self.rows[i].maxt);
@@ -204,7 +206,7 @@ impl Excerpt<'_> {
     }
 
     /// The best number of the blocks before, where all of them is in the only window.
-    fn known_best(&self, side: &Side, buf: &mut SeriesBuf) -> Option<f64> {
+    fn known_best(&self, side: Side, buf: &mut SeriesBuf) -> Option<f64> {
         let windows = self.windows();
         let (mint, maxt) = self.span;
         let is_one =
@@ -218,24 +220,24 @@ impl Excerpt<'_> {
     fn find_extremes(
         &self,
         group: &[usize],
-        side: &Side,
+        side: Side,
         mut best: Option<f64>,
         given: &mut [Given],
     ) -> Result<(), BlockError> {
-        let bound = |i: usize| self.rows[i].bounds.map(side.bound);
+        let bound = |i: usize| self.rows[i].bounds.map(|bounds| side.bound(bounds));
         let mut order = group.to_vec();
         order.sort_by(|a, b| match (bound(*a), bound(*b)) {
             // What is not known may be anything.
-            (None, None) => std::cmp::Ordering::Equal,
-            (None, Some(_)) => std::cmp::Ordering::Less,
-            (Some(_), None) => std::cmp::Ordering::Greater,
-            (Some(a), Some(b)) => (side.order)(a, b),
+            (None, None) => Ordering::Equal,
+            (None, Some(_)) => Ordering::Less,
+            (Some(_), None) => Ordering::Greater,
+            (Some(a), Some(b)) => side.order(a, b),
         });
         let mut values = Vec::new();
         for i in order {
             // Equal bounds may be of zeros of either sign, so they count as well.
-            let is_beaten = bound(i)
-                .is_some_and(|bound| best.is_some_and(|best| (side.is_better)(best, bound)));
+            let is_beaten =
+                bound(i).is_some_and(|bound| best.is_some_and(|best| side.is_better(best, bound)));
             if is_beaten {
                 given[i] = Given::Number(f64::NAN);
                 continue;
@@ -248,7 +250,7 @@ impl Excerpt<'_> {
                 .map_err(|e| self.block.chunks.corrupt(offset, e.0))?;
             let Some(number) = side.best(&values) else { continue };
             given[i] = Given::Number(number);
-            if !number.is_nan() && best.is_none_or(|best| (side.is_better)(number, best)) {
+            if !number.is_nan() && best.is_none_or(|best| side.is_better(number, best)) {
                 best = Some(number);
             }
         }
@@ -262,33 +264,43 @@ const fn is_enough(row: &ChunkRow, num: u32) -> bool {
 }
 
 /// Which extreme.
-struct Side {
-    is_better: fn(f64, f64) -> bool,
-    /// The better bound of a chunk.
-    bound: fn((f64, f64)) -> f64,
-    /// The most promising bound first.
-    order: fn(f64, f64) -> std::cmp::Ordering,
+#[derive(Debug, Clone, Copy)]
+enum Side {
+    Greatest,
+    Least,
 }
 
 impl Side {
-    const GREATEST: Self = Self {
-        is_better: |a, b| a > b,
-        bound: |(_, greatest)| greatest,
-        order: |a, b| b.total_cmp(&a),
-    };
-    const LEAST: Self =
-        Self { is_better: |a, b| a < b, bound: |(least, _)| least, order: |a, b| a.total_cmp(&b) };
+    const fn is_better(self, a: f64, b: f64) -> bool {
+        match self {
+            Self::Greatest => a > b,
+            Self::Least => a < b,
+        }
+    }
+
+    /// The bound that no number of a chunk is better than.
+    const fn bound(self, (least, greatest): (f64, f64)) -> f64 {
+        match self {
+            Self::Greatest => greatest,
+            Self::Least => least,
+        }
+    }
+
+    /// The more promising bound first.
+    fn order(self, a: f64, b: f64) -> Ordering {
+        match self {
+            Self::Greatest => b.total_cmp(&a),
+            Self::Least => a.total_cmp(&b),
+        }
+    }
 
     /// The first of the best of `values`, or of nothing but NaN the last.
-    fn best(&self, values: &[f64]) -> Option<f64> {
-        let mut values = values.iter().copied();
-        let first = values.next()?;
-        Some(values.fold(
-            first,
-            |best, v| {
-                if (self.is_better)(v, best) || best.is_nan() { v } else { best }
-            },
-        ))
+    fn best(self, values: &[f64]) -> Option<f64> {
+        let (first, rest) = values.split_first()?;
+        let better = |best: f64, v: &f64| {
+            if self.is_better(*v, best) || best.is_nan() { *v } else { best }
+        };
+        Some(rest.iter().fold(*first, better))
     }
 }
 

@@ -139,21 +139,19 @@ impl MergedSet {
         wanted: Option<&Wanted>,
         buf: &mut SeriesBuf,
     ) -> Result<(), ReadError> {
-        self.interrupt.check()?;
         let span = (self.mint, self.maxt);
         let part = |(n, series)| Part { source: self.source(n), series: series as usize };
         let parts = self.series.parts(i);
         if !self.apart {
+            self.interrupt.check()?;
             let mut parts: Vec<Part<'_>> = parts.map(part).collect();
             return merge::read(&mut parts, span, wanted, buf).map(drop);
         }
         buf.begin();
         for (n, series) in parts {
-            // A source has little of one series, but there may be many of them.
-            if n % 8 == 7 {
-                self.interrupt.check()?;
-            }
-            if let Err(e) = part((n, series)).read(span, wanted, buf) {
+            // Of most series a source has little, but of one it may have millions of samples.
+            let polled = self.interrupt.check().map_err(ReadError::from);
+            if let Err(e) = polled.and_then(|()| part((n, series)).read(span, wanted, buf)) {
                 buf.begin();
                 buf.end();
                 return Err(e);

@@ -46,7 +46,7 @@ impl Seen {
         let samples: Vec<(i64, u64)> =
             (from..to).map(|i| (self.times[i], self.values[i].to_bits())).collect();
         let values = &self.values[from..to];
-        let best = |side: &Side| side.best(values).map(f64::to_bits);
+        let best = |side: Side| side.best(values).map(f64::to_bits);
         match need {
             Need::All => format!("{samples:?}"),
             Need::Falls => {
@@ -62,8 +62,8 @@ impl Seen {
                 let tail = samples.iter().rev().take(last as usize);
                 format!("{count} {:?} {:?}", head.collect::<Vec<_>>(), tail.collect::<Vec<_>>())
             }
-            Need::Greatest => format!("{count} {:?}", best(&Side::GREATEST)),
-            Need::Least => format!("{count} {:?}", best(&Side::LEAST)),
+            Need::Greatest => format!("{count} {:?}", best(Side::Greatest)),
+            Need::Least => format!("{count} {:?}", best(Side::Least)),
         }
     }
 }
