@@ -154,6 +154,11 @@ impl Chain {
         self.num_words += 1;
     }
 
+    /// Reads a word of the last node.
+    pub fn look(&self, arena: &Arena) -> u64 {
+        if self.last == NONE { 0 } else { arena.node(self.last).words[0] }
+    }
+
     /// Gives the nodes back.
     pub fn clear(&mut self, arena: &mut Arena) {
         if self.last != NONE {

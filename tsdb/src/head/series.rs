@@ -164,6 +164,13 @@ impl Series {
         self.histograms.last().map_or(chunk, |(t, _)| chunk.max(*t))
     }
 
+    /// Reads a word of each cache line that another sample will change, for the lines to be there when it
+    /// comes. What it returns means nothing.
+    pub fn look(&self, store: &OpenStore) -> i64 {
+        let chunk = self.open.as_ref().map_or(0, |open| open.look(store));
+        self.logged_t ^ signed(self.sealed.len() ^ self.histograms.len()) ^ chunk
+    }
+
     /// Oldest visible in-order time; `i64::MAX` when there is none.
     pub fn first_t(&self) -> i64 {
         let open = || self.open.as_ref().map_or(i64::MAX, OpenChunk::mint);
