@@ -166,6 +166,7 @@ impl HeadIndex {
         let (code, pairs) = self.dictionary.encode(labels);
         let (slot, is_new) = self.insert_code(code, series);
         debug_assert!(is_new, "it was not found");
+        self.taken(slot..slot + 1);
         for (name, value) in pairs {
             let (entry, symbols) = self.name_entry(name);
             let run = std::iter::once(slot..slot + 1);
@@ -182,6 +183,7 @@ impl HeadIndex {
             let (code, pairs) = self.dictionary.encode(labels);
             let (slot, is_new) = self.insert_code(code, *id);
             if is_new {
+                self.taken(slot..slot + 1);
                 runs.push(pairs.into_iter(), slot);
             }
             (slot, is_new)
@@ -191,8 +193,8 @@ impl HeadIndex {
         added
     }
 
-    /// The slot of the series of a code, whose parts have a holder for it, and whether it is new; the postings
-    /// of one that is come later.
+    /// The slot of the series of a code, whose parts have a holder for it, and whether it is new; one that is
+    /// is noted as taken and gets its postings later.
     fn insert_code(&mut self, code: LabelCode, series: SeriesRef) -> (u32, bool) {
         let hash = self.hash(&code);
         self.insert_hashed(code, hash, series)
@@ -223,9 +225,13 @@ impl HeadIndex {
             u32::try_from(slots.len() - 1).expect("fewer than 2^32 series at a time")
         };
         entry.insert(Canonical { hash, slot });
-        self.all.insert(slot);
-        self.order.get_mut().add(slot);
         (slot, true)
+    }
+
+    /// Notes slots that were given to series.
+    fn taken(&mut self, slots: Range<u32>) {
+        self.order.get_mut().add(slots.clone());
+        self.all.insert_range(slots);
     }
 
     fn name_entry(&mut self, name: SymbolId) -> (&mut NameIndex, &mut Symbols) {

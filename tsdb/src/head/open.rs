@@ -168,10 +168,9 @@ impl OpenChunk {
         }
     }
 
-    /// Reads a word of each cache line that [`OpenChunk::append`] will change.
-    pub fn look(&self, store: &OpenStore) -> i64 {
-        let tail = self.bits.look(&store.arena) ^ store.columns.look(self.column);
-        self.maxt ^ tail.cast_signed()
+    /// Reads a word of each cache line of `store` that [`OpenChunk::append`] will change.
+    pub fn look(&self, store: &OpenStore) -> u64 {
+        self.bits.look(&store.arena) ^ store.columns.look(self.column)
     }
 
     /// Copies what it takes to read it.

@@ -99,11 +99,14 @@ impl HeadIndex {
         }
         let are_neighbours = self.slots.len() == base + slots.len();
         if let (true, Ok(base)) = (are_neighbours, u32::try_from(base)) {
+            let end = u32::try_from(self.slots.len()).expect("slots are 32 bits wide");
+            self.taken(base..end);
             runs.finish(self, base);
         } else {
             // Some were there, or took places of series that are gone.
             let mut runs = Runs::default();
             for (slot, _) in slots.iter().filter(|(_, is_new)| *is_new) {
+                self.taken(*slot..*slot + 1);
                 runs.push(self.pairs(*slot), *slot);
             }
             runs.finish(self, 0);

@@ -1,5 +1,7 @@
 //! The slots of the index in label order, brought up to date when somebody asks.
 
+use std::ops::Range;
+
 use hashbrown::HashMap;
 use roaring::RoaringBitmap;
 
@@ -25,8 +27,8 @@ pub(super) struct Order {
 }
 
 impl Order {
-    pub(super) fn add(&mut self, slot: u32) {
-        self.added.push(slot);
+    pub(super) fn add(&mut self, slots: Range<u32>) {
+        self.added.extend(slots);
     }
 
     pub(super) const fn remove(&mut self) {
