@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::blocking::Pool;
 use crate::config::{Config, ConfigError, Invocation, KEYS};
 use crate::executor::QueryThreads;
+use crate::rates::NewSeries;
 use crate::telemetry::{LogLimiter, Metrics};
 use crate::tenants::Tenants;
 
@@ -73,6 +74,8 @@ pub(crate) struct App {
     pub(crate) logs: LogLimiter,
     /// The memory budget.
     pub(crate) memory: Accountant,
+    /// What all databases together may have of series.
+    pub(crate) new_series: Arc<NewSeries>,
     /// Closed for queries when memory is short.
     pub(crate) query_gate: PressureGate,
     /// Closed for writes when memory is very short.
@@ -110,6 +113,8 @@ impl App {
         );
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let now = now_ms();
+        let new_series = Arc::new(NewSeries::new(&config));
+        limit_queries(&memory, &config);
         Arc::new(Self {
             config: RwLock::new(Arc::new(config)),
             invocation,
@@ -118,6 +123,7 @@ impl App {
             metrics: Metrics::default(),
             logs: LogLimiter::default(),
             memory,
+            new_series,
             query_gate: PressureGate::new(80),
             write_gate: PressureGate::new(95),
             writes,
@@ -168,6 +174,8 @@ impl App {
                 tracing::error!(setting = key.name(), error, "printed value does not parse");
             }
         }
+        self.new_series.reload(&next);
+        limit_queries(&self.memory, &next);
         *slot = Arc::new(next);
     }
 
@@ -222,6 +230,11 @@ impl App {
     pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
         self.stop.subscribe()
     }
+}
+
+/// Tells the budget what queries may have of it.
+fn limit_queries(memory: &Accountant, config: &Config) {
+    memory.limit_queries(memory.limit() / 100 * config.query_memory_percent);
 }
 
 /// The wall clock, ms since the Unix epoch.

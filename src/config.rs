@@ -174,6 +174,18 @@ keys! {
     max_late_age: Millis = "1h" in "10ms"..="1w";
     /// Active series in the process; more are refused, known ones continue.
     max_series: u64 = "5000000" in "1"..="1000000000";
+    /// With tenants, active series of one; more are refused, known ones continue.
+    max_series_per_tenant: u64 = "1000000" in "1"..="1000000000";
+    /// New series per second in the process, after new-series-burst of them: others wait (503, or 429 on the
+    /// doors of Influx 2 and 3), known ones continue. 0 is no limit; 50000 is a start.
+    new_series_rate: u64 = "0" in "0"..="1000000000" {live};
+    /// New series that may come at once after a pause; 0 is ten seconds of new-series-rate.
+    new_series_burst: u64 = "0" in "0"..="1000000000" {live};
+    /// Samples per second that a tenant may write, after sample-burst of them: other requests wait (503, or
+    /// 429 on the doors of Influx 2 and 3). 0 is no limit; 100000 is a start.
+    sample_rate: u64 = "0" in "0"..="1000000000000" {live};
+    /// Samples that a tenant may write at once after a pause; 0 is ten seconds of sample-rate.
+    sample_burst: u64 = "0" in "0"..="1000000000000" {live};
     /// Serve several tenants, told apart by the header X-Scope-OrgID, each with a database of its
     /// own under data-dir/tenants.
     tenants: bool = "false";
@@ -260,6 +272,8 @@ keys! {
     query_max_read_bytes: ByteSize = "64GiB" in "1KiB"..="1PiB" {live};
     /// Bytes that a query may hold.
     query_max_bytes: ByteSize = "1GiB" in "1MiB"..="1TiB" {live};
+    /// Per cent of memory-limit that all queries together may hold; others get a 503.
+    query_memory_percent: u64 = "25" in "1"..="100" {live};
     /// Bytes of an answer.
     query_max_response_bytes: ByteSize = "256MiB" in "64KiB"..="1TiB" {live};
     /// How far back an instant selector looks for a sample.

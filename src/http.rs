@@ -28,6 +28,7 @@ use tsdb::Db;
 use crate::app::{App, Phase, PressureGate};
 use crate::config::Config;
 use crate::server::Pulse;
+use crate::tenants::Tenant;
 use error::Failure;
 use params::Params;
 use reply::{Reply, ReplyBody};
@@ -289,15 +290,23 @@ impl Context {
     /// The database of the request's tenant.
     ///
     /// # Errors
-    /// [`Failure`] for a bad tenant id or a database that does not open.
+    /// As [`Context::tenant`].
     pub(crate) fn database(&self) -> Result<Arc<Db>, Failure> {
+        self.tenant().map(|tenant| tenant.db.clone())
+    }
+
+    /// The request's tenant.
+    ///
+    /// # Errors
+    /// [`Failure`] for a bad tenant id or a database that does not open.
+    pub(crate) fn tenant(&self) -> Result<Arc<Tenant>, Failure> {
         let tenants = self.app.tenants().ok_or(Failure::NotReady { stopping: false })?;
         let ids = self.headers.get_all("x-scope-orgid").iter().map(HeaderValue::as_bytes);
         if tenants.are_several() {
             // The first request of a tenant opens files.
-            tokio::task::block_in_place(|| tenants.database(ids)).map_err(Failure::from)
+            tokio::task::block_in_place(|| tenants.tenant(ids)).map_err(Failure::from)
         } else {
-            tenants.database(ids).map_err(Failure::from)
+            tenants.tenant(ids).map_err(Failure::from)
         }
     }
 

@@ -4,10 +4,14 @@
 pub(crate) mod line_protocol;
 pub(crate) mod remote_write;
 
+use std::sync::Arc;
+
 use remote::labels::LabelLimits;
 use tsdb::append::{AppendError, AppendPolicy, DuplicatePolicy};
 
 use crate::config::Config;
+use crate::rates::{Rate, TooFast};
+use crate::tenants::Tenant;
 
 /// Doors keep their aliases apart: equal bytes mean different things behind different ones.
 const REMOTE_V1: u8 = 1;
@@ -17,7 +21,7 @@ const LINE: u8 = 2;
 const MAX_KEPT: usize = 8 << 20;
 
 /// What holds for one write request.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Settings {
     /// Series in the request (limit L9).
     pub(crate) max_series: usize,
@@ -33,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) min_time_ms: i64,
     /// Newest time that is accepted, ms.
     pub(crate) max_time_ms: i64,
+    /// Whose samples come, and how fast they may (limit L14).
+    pub(crate) sample_rate: Option<(Arc<Tenant>, Rate)>,
 }
 
 impl Settings {
@@ -52,6 +58,21 @@ impl Settings {
             db_label: config.influx_db_label.clone(),
             min_time_ms: config.oldest_ms(now_ms),
             max_time_ms: now_ms.saturating_add(config.max_future.as_i64()),
+            sample_rate: None,
+        }
+    }
+
+    /// The same for a request of `tenant`.
+    pub(crate) fn for_tenant(self, tenant: &Arc<Tenant>, config: &Config) -> Self {
+        let sample_rate = Rate::of_samples(config).map(|rate| (tenant.clone(), rate));
+        Self { sample_rate, ..self }
+    }
+
+    /// Admits the `n` samples of the request.
+    fn admit(&self, n: usize) -> Result<(), TooFast> {
+        match &self.sample_rate {
+            Some((tenant, rate)) => tenant.sample_rate.admit(n as u64, *rate),
+            None => Ok(()),
         }
     }
 
@@ -79,6 +100,9 @@ pub(crate) enum IngestError {
         /// The limit.
         limit: usize,
     },
+    /// Samples come too fast.
+    #[error(transparent)]
+    TooFast(#[from] TooFast),
     /// Storage failed; a retry is safe.
     #[error(transparent)]
     Append(#[from] AppendError),

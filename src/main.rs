@@ -1,5 +1,6 @@
 //! The server: `silverback` alone serves with embedded storage in `./data`.
 
+mod allocator;
 mod app;
 mod blocking;
 mod cli;
@@ -8,6 +9,7 @@ mod executor;
 mod http;
 mod ingest;
 mod maintenance;
+mod rates;
 mod retention_rules;
 mod server;
 mod telemetry;
@@ -18,6 +20,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use model::Accountant;
@@ -30,6 +33,9 @@ use tenants::{Opener, Tenants};
 
 /// A wrong setting.
 const BAD_CONFIG: u8 = 2;
+/// Threads of the pools stay: where the system has none left, what needs one waits for one that is
+/// there, and the runtime panics where there is none.
+const KEEP_THREADS: Duration = Duration::from_hours(10 * 365 * 24);
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
@@ -84,12 +90,14 @@ fn fail(why: &str, code: u8) -> ExitCode {
 
 fn run(config: Config, invocation: Invocation) -> anyhow::Result<()> {
     let limit = config.memory_limit.bytes(telemetry::available_memory());
+    allocator::tune(limit);
     let memory = Accountant::new(limit);
     let threads = config.write_permits() + config.query_permits();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config::processors())
         // Beside the two pools: opening, reloading, compressing.
         .max_blocking_threads(threads + 8)
+        .thread_keep_alive(KEEP_THREADS)
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
@@ -154,7 +162,8 @@ async fn serve(app: Arc<App>) -> anyhow::Result<()> {
 fn open(app: &Arc<App>) -> anyhow::Result<Maintenance> {
     let config = app.config();
     check_directory(&config.data_dir)?;
-    let opener = Opener::new(Arc::new(tsdb::fs::std::StdFs), &config, app.memory.clone());
+    let fs = Arc::new(tsdb::fs::std::StdFs);
+    let opener = Opener::new(fs, &config, app.memory.clone(), app.new_series.clone());
     let tenants = Tenants::open(opener, config.tenants, &mut |rows| app.set_replayed(rows))?;
     app.ready(tenants);
     tracing::info!(data_dir = %config.data_dir.display(), memory_limit = app.memory.limit(), "ready");

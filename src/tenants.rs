@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use model::Accountant;
 use parking_lot::Mutex;
+use tsdb::append::SeriesGate;
 use tsdb::db::OpenError;
 use tsdb::fs::Fs;
 use tsdb::{Db, DbOptions};
 
 use crate::config::Config;
+use crate::rates::SampleRate;
 
 /// The tenant of requests that name none.
 pub(crate) const DEFAULT_TENANT: &str = "default";
@@ -39,16 +41,24 @@ pub(crate) enum TenantError {
     },
 }
 
+/// A tenant: a database, and what it may take.
+pub(crate) struct Tenant {
+    /// Its database.
+    pub(crate) db: Arc<Db>,
+    /// How fast its samples may come.
+    pub(crate) sample_rate: SampleRate,
+}
+
 /// The open databases.
 pub(crate) struct Tenants {
-    default: Arc<Db>,
+    default: Arc<Tenant>,
     /// `None` where there is one tenant only.
     several: Option<Several>,
 }
 
 struct Several {
     opener: Opener,
-    open: Mutex<BTreeMap<String, Arc<Db>>>,
+    open: Mutex<BTreeMap<String, Arc<Tenant>>>,
 }
 
 /// Opens databases.
@@ -61,11 +71,23 @@ pub(crate) struct Opener {
 
 impl Opener {
     /// An opener with the settings of the process.
-    pub(crate) fn new(fs: Arc<dyn Fs>, config: &Config, memory: Accountant) -> Self {
+    pub(crate) fn new(
+        fs: Arc<dyn Fs>,
+        config: &Config,
+        memory: Accountant,
+        series_gate: Arc<dyn SeriesGate>,
+    ) -> Self {
+        let (max_series, max_series_setting) = if config.tenants {
+            (config.max_series_per_tenant, "max-series-per-tenant")
+        } else {
+            (config.max_series, "max-series")
+        };
         let options = DbOptions {
             wal_mode: config.wal_mode,
             memory,
-            max_series: config.max_series,
+            max_series,
+            max_series_setting,
+            series_gate,
             wal_limit_bytes: config.max_wal_bytes.0,
             max_late_age_ms: config.max_late_age.0,
             seed: crate::app::random_u64(),
@@ -74,7 +96,7 @@ impl Opener {
         Self { fs, data_dir: config.data_dir.clone(), options }
     }
 
-    fn open(&self, dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<Arc<Db>, OpenError> {
+    fn open(&self, dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<Arc<Tenant>, OpenError> {
         for part in dir.ancestors().collect::<Vec<_>>().into_iter().rev() {
             if !part.as_os_str().is_empty() && !self.fs.exists(part)? {
                 self.fs.create_dir(part)?;
@@ -99,10 +121,10 @@ impl Opener {
                 "damage in the log moved to quarantine"
             );
         }
-        Ok(Arc::new(db))
+        Ok(Arc::new(Tenant { db: Arc::new(db), sample_rate: SampleRate::default() }))
     }
 
-    fn tenant(&self, id: &str) -> Result<Arc<Db>, TenantError> {
+    fn tenant(&self, id: &str) -> Result<Arc<Tenant>, TenantError> {
         let dir = self.data_dir.join("tenants").join(id);
         let opened = self.open(&dir, &mut |_| ());
         opened.map_err(|source| TenantError::Open { id: id.to_owned(), source })
@@ -135,15 +157,15 @@ impl Tenants {
         Ok(Self { default, several: Some(Several { opener, open: Mutex::new(open) }) })
     }
 
-    /// The database of the request with these `X-Scope-OrgID` headers; made when it is new. The
+    /// The tenant of the request with these `X-Scope-OrgID` headers; made when it is new. The
     /// headers mean nothing where there is one tenant only.
     ///
     /// # Errors
     /// [`TenantError`].
-    pub(crate) fn database<'a>(
+    pub(crate) fn tenant<'a>(
         &self,
         mut ids: impl Iterator<Item = &'a [u8]>,
-    ) -> Result<Arc<Db>, TenantError> {
+    ) -> Result<Arc<Tenant>, TenantError> {
         let Some(several) = &self.several else { return Ok(self.default.clone()) };
         let Some(id) = ids.next() else { return Ok(self.default.clone()) };
         if ids.next().is_some() {
@@ -155,15 +177,15 @@ impl Tenants {
         }
         // Held while a database opens, so that it is opened once. New tenants are rare.
         let mut open = several.open.lock();
-        if let Some(db) = open.get(id) {
-            return Ok(db.clone());
+        if let Some(tenant) = open.get(id) {
+            return Ok(tenant.clone());
         }
         if open.len() >= MAX_TENANTS {
             return Err(TenantError::TooMany);
         }
-        let db = several.opener.tenant(id)?;
-        open.insert(id.to_owned(), db.clone());
-        Ok(db)
+        let tenant = several.opener.tenant(id)?;
+        open.insert(id.to_owned(), tenant.clone());
+        Ok(tenant)
     }
 
     /// Whether requests name their tenant.
@@ -173,9 +195,10 @@ impl Tenants {
 
     /// All open databases with their tenants.
     pub(crate) fn all(&self) -> Vec<(String, Arc<Db>)> {
-        let mut all = vec![(DEFAULT_TENANT.to_owned(), self.default.clone())];
+        let mut all = vec![(DEFAULT_TENANT.to_owned(), self.default.db.clone())];
         if let Some(several) = &self.several {
-            all.extend(several.open.lock().iter().map(|(id, db)| (id.clone(), db.clone())));
+            let open = several.open.lock();
+            all.extend(open.iter().map(|(id, tenant)| (id.clone(), tenant.db.clone())));
         }
         all
     }

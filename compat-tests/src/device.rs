@@ -3,6 +3,11 @@
 //! The cut is the shutdown call of ext4 and xfs: from there on the file system writes nothing more,
 //! and what it had not written is gone after the next mount. What it had written is in the file
 //! below, as on a disk without a volatile cache.
+//!
+//! An ext4 without a journal writes names on its own account, whatever the call says: its cut is a copy
+//! of the file below, as it is at that moment, which then takes the place of the file
+//! ([`Device::cut_to_copy`]). It alone loses a name whose directory was not synced; journals write all
+//! names with the next file.
 
 use std::fs::File;
 use std::io;
@@ -10,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 use tempfile::TempDir;
 
 /// Bytes of the device; a sparse file, so only what is written takes room. Smaller ones xfs refuses.
@@ -19,11 +24,14 @@ pub const DEVICE_BYTES: u64 = 320 << 20;
 /// A file system and how it is mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileSystem {
-    /// `ext4`, `xfs`, or `tmpfs`, which has no device below it and is empty after each mount.
+    /// `ext4`, [`NO_JOURNAL`], `xfs`, or `tmpfs`, which has no device below it and is empty after each mount.
     pub kind: &'static str,
     /// Mount options, comma separated.
     pub options: &'static str,
 }
+
+/// An ext4 without a journal, as the kind of a [`FileSystem`].
+pub const NO_JOURNAL: &str = "ext4-without-journal";
 
 /// How the power goes: what the file system may still do. The numbers are the kernel's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,9 +89,26 @@ impl Device {
         if kind == "tmpfs" {
             return Ok(());
         }
-        let mut make = Command::new(format!("mkfs.{kind}"));
-        let flags: &[&str] = if kind == "xfs" { &["-q", "-f"] } else { &["-q", "-F", "-m0"] };
-        run(make.args(flags).arg(&self.node)).map(drop)
+        let (program, flags): (_, &[&str]) = match kind {
+            "xfs" => ("mkfs.xfs", &["-q", "-f"]),
+            // What tells a check that inodes were never used is written late, too.
+            NO_JOURNAL => {
+                let without = "^has_journal,^metadata_csum,^uninit_bg";
+                ("mkfs.ext4", &["-q", "-F", "-m0", "-O", without])
+            }
+            _ => ("mkfs.ext4", &["-q", "-F", "-m0"]),
+        };
+        run(Command::new(program).args(flags).arg(&self.node)).map(drop)
+    }
+
+    /// As [`Device::format`] with ext4, with as few inodes as it makes.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn format_with_few_files(&mut self) -> Result<(), String> {
+        self.unmount().map_err(|e| e.to_string())?;
+        let mut make = Command::new("mkfs.ext4");
+        run(make.args(["-q", "-F", "-m0", "-N", "16"]).arg(&self.node)).map(drop)
     }
 
     /// Mounts it.
@@ -92,7 +117,8 @@ impl Device {
     /// What the kernel says.
     pub fn mount(&mut self, fs: FileSystem) -> io::Result<()> {
         let options = std::ffi::CString::new(fs.options)?;
-        mount(&self.node, self.mount_point(), fs.kind, MountFlags::NOATIME, &*options)?;
+        let kind = if fs.kind == NO_JOURNAL { "ext4" } else { fs.kind };
+        mount(&self.node, self.mount_point(), kind, MountFlags::NOATIME, &*options)?;
         self.mounted = true;
         Ok(())
     }
@@ -113,12 +139,53 @@ impl Device {
         Ok(())
     }
 
+    /// Lets an ext4 give up on its journal, as after a failed write of its own: from here on it is
+    /// read-only, whoever writes.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn give_up(&self) -> io::Result<()> {
+        Ok(mount_remount(self.mount_point(), MountFlags::NOATIME, "abort")?)
+    }
+
     /// Cuts the power.
     ///
     /// # Errors
     /// What the kernel says.
     pub fn cut(&self, cut: Cut) -> io::Result<()> {
         shutdown(&self.mount_point(), cut as u32)
+    }
+
+    /// Cuts the power of an ext4 without a journal. Nobody may write while it is called; [`Device::wake_with_copy`] has to
+    /// follow before the next mount.
+    ///
+    /// # Errors
+    /// What the programs say.
+    pub fn cut_to_copy(&self) -> Result<(), String> {
+        let [image, copy] = ["image", "copy"].map(|name| self.dir.path().join(name));
+        run(Command::new("cp").arg("--sparse=always").arg(image).arg(copy)).map(drop)
+    }
+
+    /// Unmounts, puts the copy in the place of the disk, and checks its file system as a start does
+    /// after a power cut.
+    ///
+    /// # Errors
+    /// What the programs say.
+    pub fn wake_with_copy(&mut self) -> Result<(), String> {
+        self.unmount().map_err(|e| e.to_string())?;
+        // Another device: what the old one had in memory is no part of the disk.
+        run(Command::new("losetup").arg("--detach").arg(&self.node))?;
+        let [image, copy] = ["image", "copy"].map(|name| self.dir.path().join(name));
+        std::fs::rename(copy, &image).map_err(|e| e.to_string())?;
+        let node = run(Command::new("losetup").args(["--find", "--show"]).arg(&image))?;
+        node.trim().clone_into(&mut self.node);
+        let checked = Command::new("e2fsck").arg("-fy").arg(&self.node).output();
+        let checked = checked.map_err(|e| format!("e2fsck: {e}"))?;
+        // 1 is: it found something and mended it.
+        match checked.status.code() {
+            Some(0 | 1) => Ok(()),
+            _ => Err(format!("e2fsck: {}", String::from_utf8_lossy(&checked.stdout))),
+        }
     }
 }
 

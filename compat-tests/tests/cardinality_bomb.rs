@@ -154,7 +154,8 @@ fn a_cardinality_bomb_leaves_known_series_alone_and_its_memory_comes_back() {
         limit >> 20,
         to_bomb.of(),
     ));
-    assert!(peak <= limit, "peak of {peak} bytes, limit {limit}");
+    // New series are refused at 90 %; the rest is for what is under way then.
+    assert!(peak <= limit / 100 * 97, "peak of {peak} bytes, limit {limit}");
     assert_eq!((refused, other), (0, 0), "known series are never refused");
     // A write that takes longer than its pace delays the next: the schedule counts, too.
     let scheduled = took.as_millis() / PACE.as_millis();
@@ -170,7 +171,7 @@ fn a_cardinality_bomb_leaves_known_series_alone_and_its_memory_comes_back() {
     let returned = wait_for("series gone", || {
         metric(&server, "prometheus_tsdb_head_series") <= f64::from(KNOWN)
     });
-    wait_for("memory back", || server.process().resident_bytes() < limit / 3);
+    wait_for("memory back", || server.process().resident_bytes() < limit / 5);
     say(&format!(
         "cardinality bomb: the series were gone after {returned:.1?}, resident {} MiB",
         server.process().resident_bytes() >> 20

@@ -6,21 +6,18 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use compat_tests::device::{Device, FileSystem};
-use compat_tests::oracle::{Door, Signals, Verdict, Writer};
 use compat_tests::process::Process;
 use compat_tests::promql::Query;
 use compat_tests::report::{say, skipped};
-use compat_tests::rng::{Rng, now_ms, seed};
+use compat_tests::rng::{Rng, now_ms};
+use compat_tests::senders::{Acked, Senders};
 use compat_tests::server::{GRACE, Server};
 
-/// A merge wants 64 MiB to be free besides.
+/// Its floor is a tenth.
 const DISK_BYTES: u64 = 160 << 20;
-/// Contract F9: from room on the disk to the next acknowledged write.
-const RESUME: Duration = Duration::from_secs(5);
 /// The longest time that a disk stays full here; whoever waits longer after each failure is late.
 const LONG: Duration = Duration::from_secs(6);
 
@@ -76,51 +73,29 @@ fn full(kind: &'static str, options: &'static str, flags: &[&str]) {
     .concat();
     let mut server = Server::new(&flags, Some(device.mount_point().join("data")));
     server.restart();
-    let seed = seed();
-    let mut rng = Rng::new(seed);
-    let doors = [Door::RemoteWrite, Door::LineV1, Door::RemoteWrite, Door::LineV2];
-    let base_ms = now_ms() - 40 * 3_600_000;
-    let run = format!("full-{seed}");
-    let mut writers: Vec<Writer> = (0..)
-        .zip(doors)
-        .map(|(id, door)| Writer::new(door, &run, id, base_ms, rng.bits()))
-        .collect();
-    let (signals, acked) = (Signals::default(), AtomicUsize::new(0));
-    let mut recoveries: Vec<Duration> = std::thread::scope(|scope| {
-        for writer in &mut writers {
-            let (mut client, signals, acked) = (server.client(), &signals, &acked);
-            scope.spawn(move || writer.run_patiently(&mut client, signals, acked));
-        }
-        // A failure in here must not leave the writers running.
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            (0..cycles)
-                .map(|cycle| one_cycle(&mut server, &device, &acked, cycle, &mut rng))
-                .collect()
-        }));
-        signals.stop.store(true, Ordering::SeqCst);
-        result.unwrap_or_else(|cause| std::panic::resume_unwind(cause))
+    let mut senders = Senders::new(&name);
+    let mut recoveries: Vec<Duration> = senders.send_while(&mut server, |server, acked, rng| {
+        (0..cycles).map(|cycle| one_cycle(server, &device, acked, cycle, rng)).collect()
     });
-    let refused: usize = writers.iter().map(Writer::num_refused).sum();
+    let refused = senders.num_refused();
     assert!(refused > 0, "{name}: no write was refused");
-    for writer in &mut writers {
-        writer.resend_unknown(&mut server.client()).expect("the disk has room");
-    }
-    demand(&mut server, &writers, &format!("{name}, running, seed {seed}"));
-    on_a_full_disk(&mut server, &device, &writers, &name);
+    senders.demand(&mut server, "running");
+    on_a_full_disk(&mut server, &device, &senders, &name);
     std::thread::sleep(Duration::from_secs(2));
     let cleaned = server.client().post_form("/api/v1/admin/tsdb/clean_tombstones", &[]);
     assert_eq!(cleaned.expect("an answer").status, 204);
     assert_eq!(leftovers(&server.data_dir()), Vec::<PathBuf>::new(), "{name}");
     server.kill();
     server.restart();
-    demand(&mut server, &writers, &format!("{name}, after a kill, seed {seed}"));
+    senders.demand(&mut server, "after a kill");
     server.stop();
     recoveries.sort_unstable();
     say(&format!(
         "{name}: full {cycles} times, {refused} writes refused, {} acknowledged, again after {:.1?} at the \
-         latest, nothing lost, seed {seed}",
-        acked.load(Ordering::SeqCst),
+         latest, nothing lost, seed {}",
+        senders.num_acked(),
         recoveries.last().copied().unwrap_or_default(),
+        senders.seed(),
     ));
 }
 
@@ -129,7 +104,7 @@ fn full(kind: &'static str, options: &'static str, flags: &[&str]) {
 fn one_cycle(
     server: &mut Server,
     device: &Device,
-    acked: &AtomicUsize,
+    acked: &Acked,
     cycle: usize,
     rng: &mut Rng,
 ) -> Duration {
@@ -145,16 +120,8 @@ fn one_cycle(
     }
     let answer = Query::at("count({run!=\"\"})", now_ms()).run(&mut server.client());
     assert_eq!(answer.status, 200, "queries go on: {}", answer.error);
-    // Nobody writes in between: what is counted from here on was answered with room.
     std::fs::remove_file(filler).expect("the filler goes");
-    let (before, began) = (acked.load(Ordering::SeqCst), Instant::now());
-    // One that was on its way when there was no room does not count.
-    while acked.load(Ordering::SeqCst) < before + 8 {
-        assert!(began.elapsed() < RESUME + RESUME, "no write for twice the time");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    let resumed = began.elapsed();
-    assert!(resumed <= RESUME, "writes are taken again after {resumed:?}");
+    let resumed = acked.await_more();
     if cycle.is_multiple_of(3) {
         // And here it is in the middle.
         server.kill();
@@ -165,33 +132,18 @@ fn one_cycle(
 }
 
 /// A start on a full disk serves queries; a stop on one loses nothing.
-fn on_a_full_disk(server: &mut Server, device: &Device, writers: &[Writer], name: &str) {
+fn on_a_full_disk(server: &mut Server, device: &Device, senders: &Senders, name: &str) {
     let filler = fill(&device.mount_point(), 0);
     server.kill();
     server.restart();
-    demand(server, writers, &format!("{name}, started on a full disk"));
+    senders.demand(server, "started on a full disk");
     let process: &mut Process = server.process_mut();
     let status = process.terminate(GRACE).expect("a stop on a full disk ends");
     say(&format!("{name}: a stop while it is full: {status}"));
     server.kill();
     std::fs::remove_file(filler).expect("the filler goes");
     server.restart();
-    demand(server, writers, &format!("{name}, stopped on a full disk"));
-}
-
-fn demand(server: &mut Server, writers: &[Writer], when: &str) {
-    let mut client = server.client();
-    let mut verdict = Verdict::default();
-    for writer in writers {
-        verdict.add(writer.verify(&mut client));
-    }
-    let log = server.log();
-    let bad = ["panicked at", "samples of a block are missing", "damage in the log"];
-    let line = log.lines().find(|line| bad.iter().any(|text| line.contains(text)));
-    if !verdict.is_good() || line.is_some() {
-        let kept = server.keep_directory();
-        panic!("{when}: {verdict:?}, in its log {line:?}, kept: {}", kept.display());
-    }
+    senders.demand(server, "stopped on a full disk");
 }
 
 /// What unfinished steps left below `dir`.

@@ -1,22 +1,24 @@
 //! Power cuts under mixed load, on a disk of its own (reliability contract F4, P1 to P5): the real
 //! server on ext4 and xfs, whose shutdown call drops what was not synced.
 //!
-//! `COMPAT_POWER_CUTS` sets the number of iterations (16). It takes root, loop devices and the
-//! programs of the file system; what is not there is skipped by name.
+//! `COMPAT_POWER_CUTS` sets the number of iterations (16), `COMPAT_FILE_SYSTEM` the one to use. It takes
+//! root, loop devices and the programs of the file system; what is not there is skipped by name.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use compat_tests::device::{Cut, DEVICE_BYTES, Device, FileSystem};
+use compat_tests::device::{Cut, DEVICE_BYTES, Device, FileSystem, NO_JOURNAL};
 use compat_tests::report::{say, skipped};
 use compat_tests::rng::{Rng, seed};
 use compat_tests::server::Server;
 use compat_tests::torture::{BUSY, LAPS, Promise, Torture};
+use rustix::process::Signal;
 
-const FILE_SYSTEMS: [FileSystem; 5] = [
+const FILE_SYSTEMS: [FileSystem; 6] = [
     FileSystem { kind: "ext4", options: "data=ordered,commit=5" },
     FileSystem { kind: "ext4", options: "data=writeback,commit=1" },
     FileSystem { kind: "xfs", options: "" },
+    FileSystem { kind: NO_JOURNAL, options: "" },
     FileSystem { kind: "ext4", options: "data=ordered,commit=1000" },
     FileSystem { kind: "ext4", options: "data=writeback,commit=1000" },
 ];
@@ -72,9 +74,18 @@ fn start(device: &Device, flags: &[&str]) -> Server {
 
 /// Cuts the power of the running server and gives the disk back as it is then.
 fn cut(device: &mut Device, fs: FileSystem, how: Cut, server: &mut Server) {
-    device.cut(how).expect("the power is cut");
-    server.kill();
-    device.unmount().expect("nobody has the disk");
+    if fs.kind == NO_JOURNAL {
+        // A copy is a moment of the disk only while nobody asks it to write.
+        server.process().signal(Signal::STOP).expect("it runs");
+        std::thread::sleep(Duration::from_millis(20));
+        device.cut_to_copy().expect("the power is cut");
+        server.kill();
+        device.wake_with_copy().expect("nobody has the disk");
+    } else {
+        device.cut(how).expect("the power is cut");
+        server.kill();
+        device.unmount().expect("nobody has the disk");
+    }
     device.mount(fs).expect("the disk comes back");
 }
 
@@ -84,8 +95,10 @@ fn cuts(mode: &str, promise: Promise, share: u64) {
     let (budget, asked) = asked.map_or((BUDGET, 16), |asked: u64| (Duration::MAX, asked));
     let iterations = asked.div_ceil(share);
     let name = format!("power cut {mode}");
+    let only = std::env::var("COMPAT_FILE_SYSTEM").unwrap_or_default();
     let usable: Vec<FileSystem> = FILE_SYSTEMS
         .into_iter()
+        .filter(|fs| only.is_empty() || fs.kind == only)
         .filter(|fs| device(&format!("{name} on {} {}", fs.kind, fs.options), *fs).is_some())
         .collect();
     let Some(first) = usable.first() else { return };

@@ -6,7 +6,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use compat_tests::memory_group::MemoryGroup;
+use compat_tests::control_group::ControlGroup;
 use compat_tests::remote_write::{self, series};
 use compat_tests::report::{say, skipped};
 use compat_tests::rng::now_ms;
@@ -100,7 +100,7 @@ fn with_too_little_memory_it_starts_again_and_loses_nothing() {
         server.kill();
     });
     torture.recover(|server, _| server.kill());
-    let group = match MemoryGroup::new(steady / 10 * 6) {
+    let group = match ControlGroup::of_memory(steady / 10 * 6) {
         Ok(group) => group,
         Err(why) => return skipped(NAME, &why),
     };

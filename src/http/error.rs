@@ -3,6 +3,8 @@
 //! 4xx: the same bytes will never succeed. 429 and 503: they may later. Other 5xx: our fault. A
 //! permanent error answered 5xx would make senders retry for ever and lose everything newer.
 
+use std::time::Duration;
+
 use hyper::StatusCode;
 use hyper::header::{self, HeaderName};
 
@@ -15,6 +17,8 @@ use crate::text::cut;
 
 /// Seconds after which a client that was turned away should come back.
 const RETRY_AFTER: &str = "1";
+/// The same at most, where the time is known.
+const MAX_RETRY_AFTER: u64 = 60;
 /// Longest message in an answer, so that the whole stays within 1 KiB.
 const MAX_MESSAGE_BYTES: usize = 768;
 
@@ -53,6 +57,15 @@ pub(crate) enum Failure {
         message: String,
         /// The limit, for the counter.
         limit: &'static str,
+    },
+    /// Too fast; later.
+    Throttled {
+        /// The message.
+        message: String,
+        /// The limit, for the counter, where nothing else counts it.
+        limit: Option<&'static str>,
+        /// When to come back.
+        wait: Duration,
     },
     /// Storage takes no writes now.
     ReadOnly(String),
@@ -124,6 +137,11 @@ impl Failure {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             Self::Canceled(_) => StatusCode::from_u16(499).expect("a valid status"),
+            // Prometheus by default, and Telegraf's 1.x output, drop what is answered with 429.
+            Self::Throttled { .. } if matches!(door, Door::InfluxV2 | Door::InfluxV3) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::Throttled { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout(_) | Self::ReadOnly(_) | Self::NotReady { .. } | Self::Busy { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -145,7 +163,10 @@ impl Failure {
             Self::Canceled(_) => "canceled",
             Self::Timeout(_) | Self::Busy { .. } => "timeout",
             Self::Internal(_) => "internal",
-            Self::Unavailable(_) | Self::ReadOnly(_) | Self::NotReady { .. } => "unavailable",
+            Self::Unavailable(_)
+            | Self::ReadOnly(_)
+            | Self::NotReady { .. }
+            | Self::Throttled { .. } => "unavailable",
             Self::UnknownPath | Self::NotFound(_) => "not_found",
             _ => "bad_data",
         }
@@ -173,6 +194,7 @@ impl Failure {
             Self::Busy { limit, .. }
             | Self::OverLimit { limit, .. }
             | Self::TooLargeToAsk { limit, .. } => Some(limit),
+            Self::Throttled { limit, .. } => *limit,
             Self::Timeout(_) => Some("time"),
             Self::UriTooLong { .. } => Some("uri"),
             Self::TooLarge(_) => Some("body"),
@@ -200,6 +222,7 @@ impl Failure {
             | Self::OverLimit { message: text, .. }
             | Self::TooLargeToAsk { message: text, .. }
             | Self::Busy { message: text, .. }
+            | Self::Throttled { message: text, .. }
             | Self::RejectedLines { message: text, .. } => text.as_str(),
             Self::NotReady { .. } => "Service Unavailable",
             Self::UnknownPath => "404 page not found",
@@ -263,6 +286,10 @@ impl Failure {
                 let text = if *stopping { "true" } else { "false" };
                 reply.header("x-prometheus-stopping", text);
                 reply.header(header::RETRY_AFTER, RETRY_AFTER);
+            }
+            Self::Throttled { wait, .. } => {
+                let seconds = wait.as_secs().saturating_add(1).min(MAX_RETRY_AFTER);
+                reply.header_text(header::RETRY_AFTER, &seconds.to_string());
             }
             Self::Busy { .. } | Self::ReadOnly(_) => reply.header(header::RETRY_AFTER, RETRY_AFTER),
             _ => {}

@@ -31,7 +31,7 @@ pub(super) async fn write(cx: &Context, incoming: Incoming) -> Result<Reply, Fai
     let (database, precision) = target(cx.door, &params)?;
     let coding = Coding::of(cx)?;
     cx.admit_write()?;
-    let db = cx.database()?;
+    let tenant = cx.tenant()?;
     let limit = cx.config.line_body_limit;
     let body = body::read(cx, incoming, limit).await?;
     let request = Request {
@@ -41,12 +41,13 @@ pub(super) async fn write(cx: &Context, incoming: Incoming) -> Result<Reply, Fai
         all_or_nothing: cx.door == Door::InfluxV3 && params.get("accept_partial") == "false",
     };
     let settings = Settings::of(&cx.config, request.now_ns / 1_000_000);
+    let settings = settings.for_tenant(&tenant, &cx.config);
     let (memory, all_or_nothing) = (cx.app.memory.clone(), request.all_or_nothing);
     let pool = &cx.app.writes;
     let permit = pool.enter(body.bytes.len() as u64).await?;
     let stored = pool.run(permit, move || {
         let body = body::decompress(&memory, body, coding, limit)?;
-        let outcome = line_protocol::ingest(&db, &body.bytes, &request, &settings)
+        let outcome = line_protocol::ingest(&tenant.db, &body.bytes, &request, &settings)
             .map_err(|e| ingest_failure(&e))?;
         Ok::<_, Failure>((outcome, body.bytes.len() as u64))
     });

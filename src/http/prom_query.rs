@@ -168,6 +168,10 @@ fn failure(e: QueryError) -> Failure {
             Failure::OverLimit { message: text, limit: "query_bytes" }
         }
         QueryError::TooCostly { .. } => Failure::OverLimit { message: text, limit: "query_read" },
+        QueryError::OverBudget(e) if e.is_part => {
+            let message = format!("{text} (query-memory-percent)");
+            Failure::Busy { message, limit: "queries_bytes" }
+        }
         QueryError::OverBudget(_) => Failure::Busy { message: text, limit: "memory" },
         QueryError::Canceled => Failure::Canceled(text),
         QueryError::TimedOut => Failure::Timeout(text),

@@ -1,6 +1,8 @@
 //! `POST /api/v1/write`: remote write. Good rows are stored and bad ones answered with a 400 that
 //! names them, where Prometheus would refuse the whole request.
 
+use std::time::Duration;
+
 use hyper::body::Incoming;
 use hyper::header;
 use remote::error::DecodeError;
@@ -31,7 +33,7 @@ pub(super) async fn write(cx: &Context, incoming: Incoming) -> Result<Reply, Fai
         return Err(Failure::Unsupported("remote write 2.0 is not served".to_owned()));
     };
     cx.admit_write()?;
-    let db = cx.database()?;
+    let tenant = cx.tenant()?;
     let body = body::read(cx, incoming, cx.config.write_body_limit).await?;
     let limit = cx.config.write_decoded_limit.as_usize();
     let decoded_bytes = snappy_len(&body.bytes).min(limit as u64);
@@ -39,16 +41,18 @@ pub(super) async fn write(cx: &Context, incoming: Incoming) -> Result<Reply, Fai
     let permit = pool.enter(body.bytes.len() as u64).await?;
     let mut charge = body.charge;
     charge.grow(decoded_bytes).map_err(body::over_budget)?;
-    let settings = Settings::of(&cx.config, now_ms());
+    let settings = Settings::of(&cx.config, now_ms()).for_tenant(&tenant, &cx.config);
     let bytes = body.bytes;
     let result = pool.run(permit, move || {
         let _charge = charge;
-        ingest(&db, &bytes, limit, &settings)
+        ingest(&tenant.db, &bytes, limit, &settings)
     });
     let outcome = result.await?.map_err(failure)?;
     count(cx, &outcome);
     if outcome.refused.is_empty() {
         Ok(Reply::empty())
+    } else if outcome.report.may_succeed_later() {
+        Err(new_series_wait(outcome.refused))
     } else {
         Err(Failure::Rejected(outcome.refused))
     }
@@ -81,6 +85,11 @@ fn failure(e: RemoteError) -> Failure {
     }
 }
 
+/// The answer to a write whose new series came too fast. Its rows are counted by their limit.
+pub(super) fn new_series_wait(message: String) -> Failure {
+    Failure::Throttled { message, limit: None, wait: Duration::ZERO }
+}
+
 /// The answer to a write of which nothing was stored.
 pub(super) fn ingest_failure(e: &IngestError) -> Failure {
     let text = e.to_string();
@@ -89,6 +98,9 @@ pub(super) fn ingest_failure(e: &IngestError) -> Failure {
             Failure::TooLarge(text)
         }
         IngestError::Decode(DecodeError::Malformed { .. }) => Failure::BadBody(text),
+        IngestError::TooFast(e) => {
+            Failure::Throttled { message: text, limit: Some("sample_rate"), wait: e.wait }
+        }
         IngestError::Append(AppendError::ReadOnly(_)) => Failure::ReadOnly(text),
         IngestError::Append(AppendError::OverBudget(_)) => {
             Failure::Busy { message: text, limit: "memory" }

@@ -119,6 +119,7 @@ fn ingest_into(
     let mut outcome = Outcome::default();
     let mut bad = BadLines::default();
     let origins = scan(db.alias_hasher(), body, request, settings, batch, &mut outcome, &mut bad)?;
+    settings.admit(batch.num_rows())?;
     let mut mapping = Mapping::new(settings, &request.database);
     if request.all_or_nothing {
         for (line, field) in (0..origins.fields.len()).filter_map(|i| origins.get(i)) {

@@ -102,6 +102,7 @@ fn append(
     settings: &Settings,
     batch: &mut AppendBatch,
 ) -> Result<Outcome, IngestError> {
+    settings.admit(decoded.times.len() + decoded.histograms.len())?;
     let Filled { rows, bad } = fill(batch, db, decoded);
     // The columns change hands and come back with the next request's capacity.
     std::mem::swap(&mut batch.times, &mut decoded.times);

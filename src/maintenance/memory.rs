@@ -8,6 +8,7 @@ use tsdb::Db;
 
 use super::Signal;
 use super::rounds::databases;
+use crate::allocator;
 use crate::app::App;
 use crate::telemetry::resident_memory;
 
@@ -38,25 +39,25 @@ pub(super) fn memory_loop(app: &App, signal: &Signal) {
         };
         // What did not help is not done again soon, because it stops whoever allocates; but what was freed
         // since then was not there to help.
-        if held(memory) > left + memory.limit() / 20 {
+        if anonymous + mapped > left + memory.limit() / 20 {
             in_vain = 0;
         }
-        if last.elapsed() < pause.saturating_mul(1 << in_vain) || held(memory) < memory.limit() / 20
-        {
+        // Where it is short, more may be free than one sees: a flush has bytes that it was promised, and
+        // until it takes them they hide as many that the allocator holds.
+        let is_little = !pressed && held(memory) < memory.limit() / 20;
+        if last.elapsed() < pause.saturating_mul(1 << in_vain) || is_little {
             continue;
         }
-        let before = held(memory);
         if pressed {
             for (_, db) in databases(app) {
                 db.drop_caches();
             }
         }
-        trim();
-        if let Some((anonymous, mapped)) = resident_memory() {
-            memory.note_resident(anonymous, mapped);
-        }
-        left = held(memory);
-        let helped = before.saturating_sub(left) > before / 8;
+        allocator::trim();
+        let Some(now) = resident_memory() else { return };
+        memory.note_resident(now.0, now.1);
+        left = now.0 + now.1;
+        let helped = (anonymous + mapped).saturating_sub(left) > memory.limit() / 64;
         in_vain = if helped { 0 } else { (in_vain + 1).min(MAX_IN_VAIN) };
         last = Instant::now();
     }
@@ -66,14 +67,3 @@ pub(super) fn memory_loop(app: &App, signal: &Signal) {
 fn held(memory: &Accountant) -> u64 {
     memory.used_by(Account::Overhead) + memory.used_by(Account::Caches)
 }
-
-/// Gives free memory back to the system: the allocator alone keeps what lies between pieces in use.
-#[cfg(target_env = "gnu")]
-fn trim() {
-    #[expect(unsafe_code, reason = "a function of C")]
-    // SAFETY: it takes the allocator's own locks and touches free memory only; any thread may call it.
-    let _ = unsafe { libc::malloc_trim(0) };
-}
-
-#[cfg(not(target_env = "gnu"))]
-fn trim() {}

@@ -1,6 +1,7 @@
 //! What a caller hands to [`Db::append`](crate::Db) and what it gets back.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 use model::{HistogramValue, Labels, MetricMetadata};
 use xxhash_rust::xxh3::Xxh3Builder;
@@ -139,10 +140,18 @@ pub enum Refusal {
     #[error("out of bounds")]
     TooOld,
     /// The limit on active series; known series continue.
-    #[error("active series limit of {limit} reached (max-series)")]
+    #[error("active series limit of {limit} reached ({setting})")]
     TooManySeries {
         /// The limit.
         limit: u64,
+        /// The setting that says so.
+        setting: &'static str,
+    },
+    /// More new series in a second than may come; known series continue, and new ones are taken later.
+    #[error("over {per_second} new series per second (new-series-rate)")]
+    TooManyNewSeries {
+        /// The limit.
+        per_second: u64,
     },
     /// The memory budget leaves no room for new series.
     #[error(
@@ -171,10 +180,39 @@ impl Refusal {
             Self::TooFarInFuture => Some("future"),
             Self::TooOld => Some("retention"),
             Self::TooManySeries { .. } => Some("series"),
+            Self::TooManyNewSeries { .. } => Some(NEW_SERIES_RATE),
             Self::NoMemory { .. } => Some("memory"),
             Self::TooManyNewLabels { .. } => Some("new_labels"),
         }
     }
+}
+
+/// What [`Refusal::limit`] calls the rate of new series: the one limit that a row is within later.
+const NEW_SERIES_RATE: &str = "new_series_rate";
+
+/// Whether more series may be made, asked by all databases of an owner. It decides what no database can
+/// decide alone.
+pub trait SeriesGate: Send + Sync + Debug {
+    /// Admits one new series, which is then made.
+    ///
+    /// # Errors
+    /// Why not.
+    fn admit(&self) -> Result<(), Refusal>;
+
+    /// A database has so many live series more, or fewer, than it said last.
+    fn note(&self, more: i64);
+}
+
+/// Admits every series.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OpenGate;
+
+impl SeriesGate for OpenGate {
+    fn admit(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn note(&self, _: i64) {}
 }
 
 /// What became of a batch.
@@ -196,6 +234,13 @@ pub struct AppendReport {
     pub over_limits: BTreeMap<&'static str, u64>,
     /// The first refusals, at most [`MAX_REFUSALS`], each with its index in `AppendBatch::series`.
     pub refusals: Vec<(u32, Refusal)>,
+}
+
+impl AppendReport {
+    /// Whether rows were refused that the same request has stored if it comes again later.
+    pub fn may_succeed_later(&self) -> bool {
+        self.over_limits.contains_key(NEW_SERIES_RATE)
+    }
 }
 
 /// Refusals that a report lists.

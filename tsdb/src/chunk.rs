@@ -7,9 +7,11 @@
 
 use std::ops::Range;
 
+mod bins;
 pub mod decimal;
 pub mod histogram;
-pub mod pfor;
+pub mod integers;
+mod pfor;
 pub mod time_stream;
 pub mod times;
 pub mod value_stream;

@@ -99,6 +99,8 @@ pub struct Db {
     log_limit_bytes: u64,
     /// What retention keeps begins here, ms.
     retained_from_ms: AtomicI64,
+    /// Bytes of the disk that must stay free.
+    floor_bytes: AtomicU64,
     /// Why writes are refused for want of disk.
     short_of_disk: ArcSwapOption<String>,
     /// Deletions that are logged, and that blocks do not show yet.

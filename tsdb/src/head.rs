@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use model::{Account, Accountant, Charge, HistogramValue};
 use parking_lot::{Mutex, RwLock};
 
-use crate::append::AliasHasher;
+use crate::append::{AliasHasher, SeriesGate};
 use crate::head::alias::AliasTable;
 use crate::head::index::HeadIndex;
 use crate::head::late::{LateBuffer, LateValue};
@@ -43,6 +43,10 @@ pub struct HeadOptions {
     pub block_range_ms: i64,
     /// Most live series (limit L12).
     pub max_series: u64,
+    /// What the owner calls that limit.
+    pub max_series_setting: &'static str,
+    /// Who else is asked before a series is made.
+    pub series_gate: Arc<dyn SeriesGate>,
     /// Seed of this process.
     pub seed: u64,
     /// The memory budget.
@@ -73,6 +77,8 @@ pub struct Head {
     shared_bytes: AtomicU64,
     /// Bytes of series and index that are not chunks.
     index_bytes: AtomicU64,
+    /// Live series that the gate knows of.
+    noted_series: AtomicU64,
     /// Whether new series were refused for want of memory when one was asked for last.
     refuses_series: AtomicBool,
     mint: AtomicI64,
@@ -109,6 +115,7 @@ impl Head {
             chunk_bytes: AtomicU64::new(0),
             shared_bytes: AtomicU64::new(0),
             index_bytes: AtomicU64::new(0),
+            noted_series: AtomicU64::new(0),
             refuses_series: AtomicBool::new(false),
             mint: AtomicI64::new(i64::MAX),
             next_mint: AtomicI64::new(i64::MAX),
@@ -187,6 +194,13 @@ impl Head {
     fn note_index(&self, index: &HeadIndex) {
         let bytes = index.held_bytes() as u64 + index.num_taken() as u64 * SERIES_BYTES;
         self.index_bytes.store(bytes, Ordering::Relaxed);
+        self.note_series(index.num_series());
+    }
+
+    /// Tells the gate how many series live.
+    fn note_series(&self, now: u64) {
+        let before = self.noted_series.swap(now, Ordering::Relaxed);
+        self.options.series_gate.note(now.cast_signed() - before.cast_signed());
     }
 
     /// Whether the budget has no room for new series. It has again only some points below where it
@@ -312,6 +326,12 @@ impl Head {
     /// Forgets the frozen late buffer, whose rows are in a block now.
     pub fn drop_frozen_late(&self) {
         self.late.write().frozen = None;
+    }
+}
+
+impl Drop for Head {
+    fn drop(&mut self) {
+        self.note_series(0);
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::Accountant;
 
+use crate::append::{OpenGate, SeriesGate};
 use crate::wal::WalMode;
 
 /// The wall clock, which the owner brings. Names and pauses depend on it, never what is stored.
@@ -33,8 +34,12 @@ pub struct DbOptions {
     pub memory: Accountant,
     /// Chunks and flushes are aligned to multiples of this.
     pub block_range_ms: i64,
-    /// Most live series (limit L12).
+    /// Most live series of this database (limit L12).
     pub max_series: u64,
+    /// What the owner calls that limit.
+    pub max_series_setting: &'static str,
+    /// Who else is asked before a series is made.
+    pub series_gate: Arc<dyn SeriesGate>,
     /// The head is flushed when its chunks take this many bytes, whatever times they span.
     pub max_head_bytes: u64,
     /// The late buffer is flushed when it holds this many bytes.
@@ -54,7 +59,8 @@ pub struct DbOptions {
     pub max_compacted_range_ms: i64,
     /// Compaction merges no more than this many bytes of blocks into one.
     pub max_block_bytes: u64,
-    /// Compaction leaves at least this many bytes of the disk free.
+    /// Compaction leaves at least this many bytes of the disk free, until
+    /// [`Db::disk_step`](crate::db::Db::disk_step) says how many.
     pub min_free_bytes: u64,
     /// Seed of the hashes and names of this process; random in production.
     pub seed: u64,
@@ -72,6 +78,8 @@ impl Default for DbOptions {
             memory: Accountant::unlimited(),
             block_range_ms: DEFAULT_BLOCK_RANGE_MS,
             max_series: 5_000_000,
+            max_series_setting: "max-series",
+            series_gate: Arc::new(OpenGate),
             max_head_bytes: 1 << 30,
             max_late_bytes: 64 << 20,
             checkpoint_wal_bytes: 16 << 20,

@@ -88,6 +88,7 @@ fn chunks() -> Vec<(&'static str, Vec<u8>)> {
     let mut decimals: Vec<f64> = (0..300).map(|i| number(i) / 100.0).collect();
     decimals[7] = f64::NAN;
     decimals[200] = f64::from_bits(0x7ff0_0000_0000_0002);
+    let pages: Vec<f64> = (0..300).map(|i| f64::from(i % 128 * 4096 + i / 40 % 2)).collect();
     let roots: Vec<f64> = (0..150).map(|i| f64::from(i).sqrt()).collect();
     let repeats: Vec<f64> = (0..150).map(|i| f64::from(2 + i / 7 % 2).sqrt()).collect();
     let steps: Vec<i64> = (0..200).map(|i| i * 15_000 + i % 5).collect();
@@ -98,6 +99,7 @@ fn chunks() -> Vec<(&'static str, Vec<u8>)> {
     histograms::encode(&values, &mut body).expect("good histograms");
     vec![
         ("constant", floats(&[1.5; 9])),
+        ("pages", floats(&pages)),
         ("counter", floats(&counter)),
         ("decimals", floats(&decimals)),
         ("roots", floats(&roots)),

@@ -45,6 +45,11 @@ fn values(kind: usize, count: usize, random: &mut Random, out: &mut Vec<f64>) {
             }
             2 if random.below(2) == 0 => random.integer() / scale,
             2 => random.integer() * (1.0 / scale),
+            5 => {
+                let size = u32::try_from(random.bits() >> 32).unwrap() >> random.below(32);
+                counter += if random.below(4) == 0 { -f64::from(size) } else { f64::from(size) };
+                counter / scale
+            }
             _ => {
                 counter =
                     if random.below(300) == 0 { 0.0 } else { counter + random.integer().abs() };
@@ -76,7 +81,7 @@ fn stream(values: &[f64]) -> Vec<u8> {
 fn every_bit_comes_back() {
     let wanted = std::env::var("ROUND_TRIPS").map_or(200_000, |n| n.parse().unwrap());
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    for kind in 0..5 {
+    for kind in 0..6 {
         let (mut done, mut block_bytes, mut stream_bytes) = (0_usize, 0, 0);
         while done < wanted {
             let count = 1 + random.below(MAX_SAMPLES);

@@ -5,12 +5,18 @@ use tsdb::append::Refusal;
 use crate::http::Door;
 use crate::http::error::Failure;
 use crate::http::json::Json;
+use crate::http::prom_write::new_series_wait;
 use crate::ingest::line_protocol::{BadLine, Outcome};
 
 /// The answer to a write that was not stored whole; `None` where it was.
 pub(super) fn failure(door: Door, outcome: &Outcome, all_or_nothing: bool) -> Option<Failure> {
     if outcome.num_bad == 0 && outcome.dropped == 0 {
         return None;
+    }
+    if outcome.report.may_succeed_later() {
+        // The same lines again: those that are stored change nothing.
+        let why = dropped(outcome).unwrap_or_default();
+        return Some(new_series_wait(format!("partial write: {why} dropped={}", outcome.dropped)));
     }
     if door == Door::InfluxV3 {
         return Some(lines(outcome, all_or_nothing));

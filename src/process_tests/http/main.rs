@@ -14,6 +14,7 @@ mod message;
 mod peer;
 mod process;
 mod prom_api;
+mod rates;
 mod refusals;
 mod remote_write;
 mod tools;

@@ -1,6 +1,6 @@
 //! The sub-commands, run on directories that a server left.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::peer::Server;
@@ -75,6 +75,67 @@ fn a_damaged_directory_is_found_repaired_and_restored_from_a_backup() {
     let (code, out) = run(&["tsdb", "verify", text(&target)]);
     assert!(code == 3 && out.contains("in use"), "{code} {out}");
     assert_eq!(samples(&stopped.start_again()), Some(60.0), "what was whole is still there");
+}
+
+/// Directories of blocks that are compressed a second time.
+fn cold_blocks(data: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(data).unwrap().map(|e| e.unwrap().path());
+    let is_cold = |block: &PathBuf| {
+        // A block may be replaced while one looks.
+        let meta = std::fs::read(block.join("meta")).unwrap_or_default();
+        String::from_utf8_lossy(&meta).contains("\"format\":4")
+    };
+    entries.filter(is_cold).collect()
+}
+
+#[test]
+fn cold_blocks_are_checked_backed_up_restored_and_repaired() {
+    let stopped = written();
+    let data = stopped.dir.path().join("data");
+    let flags = [
+        "--cold-after=1h",
+        "--maintenance-interval=20ms",
+        "--max-late-age=50ms",
+        "--enable-admin-api",
+    ];
+    let mut server = Server::start_in(stopped.dir.clone(), &flags);
+    server.wait_until("a block is cold", |_| !cold_blocks(&data).is_empty());
+    let all = samples(&server);
+    assert_eq!(all, Some(120.0));
+    let snapshot = server.post("/api/v1/admin/tsdb/snapshot", &[], b"").json();
+    let name = snapshot["data"]["name"].as_str().unwrap().to_owned();
+    server.stop();
+    let of_snapshot = data.join("snapshots").join(name);
+    assert!(!cold_blocks(&of_snapshot).is_empty(), "a snapshot has the blocks as they are");
+
+    let (code, out) = run(&["tsdb", "verify", text(&data)]);
+    assert!(code == 0 && out.contains(": sound, "), "{code} {out}");
+    let to = stopped.dir.path().join("backups");
+    let (code, out) = run(&["backup", text(&of_snapshot), text(&to), "--name", "cold"]);
+    assert_eq!(code, 0, "{out}");
+    let fresh = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let target = fresh.path().join("data");
+    let (code, out) = run(&["restore", text(&to), text(&target)]);
+    assert!(code == 0 && !cold_blocks(&target).is_empty(), "{code} {out}");
+    assert_eq!(samples(&Server::start_in(fresh, &[])), all);
+
+    let cold = cold_blocks(&data);
+    for block in &cold {
+        let path = block.join("chunks");
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+    }
+    let (code, out) = run(&["tsdb", "verify", text(&data)]);
+    assert!(code == 1 && out.contains("DAMAGED") && out.contains(text(&cold[0])), "{code} {out}");
+    let (code, out) = run(&["tsdb", "repair", text(&data)]);
+    assert!(code == 0 && out.contains("moved to quarantine"), "{code} {out}");
+    assert_eq!(run(&["tsdb", "verify", text(&data)]).0, 0);
+    assert!(cold_blocks(&data).is_empty() && !cold_blocks(&data.join("quarantine")).is_empty());
+    let server = Server::start_in(stopped.dir.clone(), &["--cold-after=1h"]);
+    let answer = server.get("/api/v1/query?query=sum(count_over_time(m_f[1h]))&time=4000");
+    assert!(answer.text().contains("warnings"), "what is missing is said: {}", answer.text());
 }
 
 #[test]

@@ -52,23 +52,31 @@ impl Account {
     }
 }
 
-/// The budget has no room for a charge.
+/// The budget, or a part of it, has no room for a charge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("memory budget exhausted: {wanted} bytes wanted for {}, {used} of {limit} bytes in use", .account.as_str())]
+#[error(
+    "memory budget{} exhausted: {wanted} bytes wanted for {}, {used} of {limit} bytes in use",
+    if *.is_part { format!(" of all {} together", .account.as_str()) } else { String::new() },
+    .account.as_str()
+)]
 pub struct OverBudget {
     /// Who asked.
     pub account: Account,
     /// Bytes asked for.
     pub wanted: u64,
-    /// Bytes in use over all accounts.
+    /// Bytes in use over all accounts, or by the account where it has a part of its own.
     pub used: u64,
     /// The limit that would be passed.
     pub limit: u64,
+    /// Whether it is the account's own.
+    pub is_part: bool,
 }
 
 #[derive(Debug)]
 struct Shared {
     limit: u64,
+    /// What the account of queries may have of it.
+    queries_limit: AtomicU64,
     used: AtomicU64,
     by_account: [AtomicU64; ACCOUNTS.len()],
 }
@@ -80,7 +88,17 @@ pub struct Accountant(Arc<Shared>);
 impl Accountant {
     /// A budget of `limit` bytes.
     pub fn new(limit: u64) -> Self {
-        Self(Arc::new(Shared { limit, used: AtomicU64::new(0), by_account: Default::default() }))
+        Self(Arc::new(Shared {
+            limit,
+            queries_limit: AtomicU64::new(u64::MAX),
+            used: AtomicU64::new(0),
+            by_account: Default::default(),
+        }))
+    }
+
+    /// From now on all queries together may have `bytes` of the budget (limit L20).
+    pub fn limit_queries(&self, bytes: u64) {
+        self.0.queries_limit.store(bytes, Ordering::Relaxed);
     }
 
     /// A budget that is never exhausted, for tests and tools.
@@ -172,17 +190,33 @@ impl Charge {
     /// [`OverBudget`] if the limit would be passed; the charge is then unchanged.
     pub fn grow(&mut self, more: u64) -> Result<(), OverBudget> {
         let shared = &self.accountant.0;
+        let account = &shared.by_account[self.account as usize];
+        let part = match self.account {
+            Account::Queries => shared.queries_limit.load(Ordering::Relaxed),
+            _ => u64::MAX,
+        };
+        let over = |used, limit, is_part| OverBudget {
+            account: self.account,
+            wanted: more,
+            used,
+            limit,
+            is_part,
+        };
+        let in_part = account.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            used.checked_add(more).filter(|sum| *sum <= part)
+        });
+        in_part.map_err(|used| over(used, part, true))?;
         let fits = shared.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
             used.checked_add(more).filter(|sum| *sum <= shared.limit)
         });
         match fits {
             Ok(_) => {
-                shared.by_account[self.account as usize].fetch_add(more, Ordering::Relaxed);
                 self.bytes += more;
                 Ok(())
             }
             Err(used) => {
-                Err(OverBudget { account: self.account, wanted: more, used, limit: shared.limit })
+                account.fetch_sub(more, Ordering::Relaxed);
+                Err(over(used, shared.limit, false))
             }
         }
     }
@@ -229,6 +263,27 @@ mod tests {
         let _wanted = memory.charge(Account::Queries, 40).unwrap();
         memory.note_resident(10, 0);
         assert_eq!((by(Account::Overhead), memory.used()), (0, 40));
+    }
+
+    #[test]
+    fn queries_together_have_a_part_of_the_budget() {
+        let memory = Accountant::new(100);
+        memory.limit_queries(25);
+        let first = memory.charge(Account::Queries, 20).unwrap();
+        let err = memory.charge(Account::Queries, 6).unwrap_err();
+        assert_eq!((err.used, err.limit, err.is_part), (20, 25, true));
+        assert_eq!(
+            err.to_string(),
+            "memory budget of all queries together exhausted: 6 bytes wanted for queries, 20 of 25 bytes in use"
+        );
+        let _other = memory.charge(Account::Requests, 75).unwrap();
+        let second = memory.charge(Account::Queries, 5).unwrap();
+        drop(second);
+        memory.limit_queries(90);
+        let err = memory.charge(Account::Queries, 6).unwrap_err();
+        assert_eq!((err.used, err.limit, err.is_part), (95, 100, false));
+        drop(first);
+        assert_eq!((memory.used_by(Account::Queries), memory.used()), (0, 75));
     }
 
     #[test]

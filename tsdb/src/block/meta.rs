@@ -18,9 +18,9 @@ use crate::encoding::crc;
 use crate::fs::Fs;
 
 /// Format version of blocks whose chunks are compressed once.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 3;
 /// Format version of cold blocks, whose chunks are compressed twice.
-pub const COLD_FORMAT: u32 = 2;
+pub const COLD_FORMAT: u32 = 4;
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const ID_LEN: usize = 26;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::{ColumnId, Estimate, Runs, SeriesBuf};
 
+use super::columns::ColumnPage;
 use super::rows::{ChunkPlace, ChunkRow, RowCursor};
 use super::{Block, BlockError};
 use crate::chunk::{self, Encoding};
@@ -15,6 +16,7 @@ use crate::chunk::{self, Encoding};
 pub struct BlockReader {
     block: Arc<Block>,
     page: Option<Page>,
+    columns: Option<Arc<ColumnPage>>,
     rows: Vec<ChunkRow>,
 }
 
@@ -28,7 +30,7 @@ struct Page {
 impl Block {
     /// A reader of this block.
     pub fn reader(self: &Arc<Self>) -> BlockReader {
-        BlockReader { block: Arc::clone(self), page: None, rows: Vec::new() }
+        BlockReader { block: Arc::clone(self), page: None, columns: None, rows: Vec::new() }
     }
 
     /// What reading `series`, which ascend, in `[mint, maxt]` costs at most.
@@ -77,7 +79,22 @@ impl BlockReader {
         };
         let Page { bytes, cursor, .. } = self.page.insert(at_hand);
         self.rows.clear();
-        cursor.read(bytes, number, &mut self.rows).ok_or_else(bad)?;
+        let mut failed = None;
+        let columns = &mut self.columns;
+        let mut column = |column| {
+            if let Some(known) = columns.as_ref().and_then(|page| page.get(column)) {
+                return Some(*known);
+            }
+            match block.columns.page(index, column) {
+                Ok(page) => columns.insert(page).get(column).copied(),
+                Err(error) => {
+                    failed = Some(error);
+                    None
+                }
+            }
+        };
+        let read = cursor.read(bytes, number, &mut column, &mut self.rows);
+        read.ok_or_else(|| failed.unwrap_or_else(bad))?;
         Ok(&self.rows)
     }
 
@@ -116,7 +133,7 @@ impl Block {
     ) -> Result<(), BlockError> {
         let id = ColumnId(u128::from(self.number) << 64 | u128::from(row.column));
         let Runs { skip, len } = buf.times_run(Some(id), |out| {
-            let times = self.times_of(row)?;
+            let times = self.columns.times(&self.index, &self.chunks, row.column)?;
             let (start, end) = clip(&times, mint, maxt);
             out.extend_from_slice(times.get(start..end).unwrap_or_default());
             Ok::<_, BlockError>(start)
@@ -134,7 +151,7 @@ impl Block {
         maxt: i64,
         buf: &mut SeriesBuf,
     ) -> Result<(), BlockError> {
-        let times = self.times_of(row)?;
+        let times = self.columns.times(&self.index, &self.chunks, row.column)?;
         let (start, end) = clip(&times, mint, maxt);
         let (bytes, offset) = self.chunk_bytes(row)?;
         let push = |i: usize, value| {
@@ -144,18 +161,6 @@ impl Block {
         };
         chunk::histogram::decode(&bytes, start..end, push)
             .map_err(|e| self.chunks.corrupt(offset, e.0))
-    }
-
-    /// The times of a chunk, as many as the row says.
-    fn times_of(&self, row: &ChunkRow) -> Result<std::sync::Arc<[i64]>, BlockError> {
-        let times = self.columns.times(&self.index, &self.chunks, row.column)?;
-        if times.len() != row.count as usize
-            || times.first() != Some(&row.mint)
-            || times.last() != Some(&row.maxt)
-        {
-            return Err(self.index.corrupt(0, "chunk and time column do not agree"));
-        }
-        Ok(times)
     }
 
     /// The encoded values of a chunk and where they are.

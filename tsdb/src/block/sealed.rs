@@ -15,9 +15,9 @@ use crate::encoding::varint::Reader;
 use crate::fs::{Fs, FsFile, FsRead};
 
 /// Format version of both files.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 3;
 /// That of a chunks file in compressed pages.
-pub(crate) const COLD_VERSION: u32 = 2;
+pub(crate) const COLD_VERSION: u32 = 4;
 /// Bytes before the body.
 pub(crate) const HEADER_LEN: u64 = 16;
 const FOOTER_LEN: u64 = 48;

@@ -144,8 +144,8 @@ fn a_block_gives_back_what_was_written() {
 
 /// `BLESS=1` writes the fixture anew, which only a new format version may.
 #[test]
-fn the_bytes_of_version_1_are_frozen_and_open() {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1/blocks");
+fn the_bytes_of_version_3_are_frozen_and_open() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v3/blocks");
     let dir = tempfile::tempdir().unwrap();
     let model = small();
     let meta = write(dir.path(), &model);
@@ -182,7 +182,14 @@ fn rows_know_resets_stale_markers_and_bounds() {
     let mut reader = block.reader();
     let mut row = |series: u32| *reader.chunks(series).unwrap().last().unwrap();
     assert_eq!((row(0).has_reset, row(0).has_stale, row(0).bounds), (false, false, None));
-    assert_eq!((row(2).has_reset, row(2).bounds), (false, Some((0.0, 152.1))));
+    let near = |row: ChunkRow, min: f64, max: f64| {
+        let (low, high) = row.bounds.unwrap();
+        low <= min
+            && min - low < min.abs() / 4000.0 + 1e-9
+            && max <= high
+            && high - max < max / 4000.0
+    };
+    assert!(!row(2).has_reset && near(row(2), 0.0, 152.1), "{:?}", row(2).bounds);
     assert!(row(3).has_stale && !row(3).has_reset);
     assert_eq!((row(4).has_reset, row(4).bounds), (true, Some((61.0, 90.0))));
 }
@@ -226,8 +233,8 @@ fn cold() -> BlockMeta {
 /// Another version of zstd may write other bytes; these open for ever. `BLESS=1` writes them anew, which
 /// only a new format version may.
 #[test]
-fn the_cold_block_of_version_2_opens() {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v2/blocks");
+fn the_cold_block_of_version_4_opens() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v4/blocks");
     let dir = tempfile::tempdir().unwrap();
     let model = small();
     let meta = write_as(dir.path(), &model, cold());
@@ -353,7 +360,7 @@ fn damage_is_found(meta: BlockMeta) {
         fs::write(&path, good).unwrap();
     }
     // The hash of a file is not compared on opening, but to that in the meta; nothing else is spare.
-    assert!(missed * 100 < found, "{missed} of {found}");
+    assert!(missed <= 128, "{missed}, {found} found");
     assert!(same(&open(dir.path(), &meta).unwrap()).unwrap());
 }
 
@@ -361,10 +368,10 @@ fn damage_is_found(meta: BlockMeta) {
 fn other_versions_are_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let meta = write(dir.path(), &small());
-    let newer = BlockMeta { format: 3, ..meta.clone() };
+    let newer = BlockMeta { format: 5, ..meta.clone() };
     fs::write(dir.path().join(meta.id.to_string()).join(META_FILE), newer.encode()).unwrap();
     let err = open(dir.path(), &meta).unwrap_err();
-    assert!(matches!(err, BlockError::Version { found: 3, known: 2, .. }), "{err}");
+    assert!(matches!(err, BlockError::Version { found: 5, known: 4, .. }), "{err}");
 }
 
 #[test]
@@ -412,7 +419,7 @@ proptest! {
         model in proptest::collection::btree_map(labels(), samples(), 0..30),
         from in 0..3_000_000_i64, len in 0..3_000_000_i64,
         tests in proptest::collection::vec(("[abcd]", "[abx]{0,2}", 0..4_usize), 0..3),
-        format in meta::FORMAT..=meta::COLD_FORMAT,
+        format in prop_oneof![Just(meta::FORMAT), Just(meta::COLD_FORMAT)],
     ) {
         let (disk, id) = (SimFs::new(1), BlockId::new(1, 1));
         let meta = BlockMeta { format, ..BlockMeta::new(id) };

@@ -1,4 +1,4 @@
-//! Floats as integers, coded by [`pfor`]: what people measure are decimal numbers and counts,
+//! Floats as integers, coded by [`integers`]: what people measure are decimal numbers and counts,
 //! and their differences are short where their bits are not.
 //!
 //! Layout: a byte with the exponent `e` in bits 0-3, the mode in bits 4-5, bit 6 stale markers, bit 7
@@ -17,7 +17,7 @@ use std::ops::Range;
 
 use model::{STALE_NAN, is_stale};
 
-use super::{ChunkError, pfor};
+use super::{ChunkError, integers};
 use crate::encoding::varint::{Reader, put_u64};
 
 const HAS_STALE: u8 = 0x40;
@@ -103,21 +103,19 @@ pub fn decode(
     out.reserve(range.len());
     let wanted = range.clone();
     match head >> 4 & 3 {
-        0 if e == 0 => pfor::decode(r.rest(), count, wanted, |run| extend(out, run, float))?,
-        0 => pfor::decode(r.rest(), count, wanted, |run| extend(out, run, |i| float(i) / power))?,
-        1 => pfor::decode(r.rest(), count, wanted, |run| extend(out, run, |i| float(i) * inverse))?,
+        0 if e == 0 => extend(out, r.rest(), count, wanted, float)?,
+        0 => extend(out, r.rest(), count, wanted, |i| float(i) / power)?,
+        1 => extend(out, r.rest(), count, wanted, |i| float(i) * inverse)?,
         2 => {
             let mut ulps = Vec::with_capacity(range.len());
             let column = r.bytes().ok_or(SHORT)?;
-            pfor::decode(column, count, wanted.clone(), |run| ulps.extend_from_slice(run))?;
-            pfor::decode(r.rest(), count, wanted, |run| extend(out, run, |i| float(i) / power))?;
+            integers::decode(column, count, wanted.clone(), |run| ulps.extend_from_slice(run))?;
+            extend(out, r.rest(), count, wanted, |i| float(i) / power)?;
             for (v, k) in out.iter_mut().skip(start).zip(ulps) {
                 *v = f64::from_bits(v.to_bits().wrapping_add_signed(k));
             }
         }
-        _ => pfor::decode(r.rest(), count, wanted, |run| {
-            extend(out, run, |i| f64::from_bits(unordered(i)));
-        })?,
+        _ => extend(out, r.rest(), count, wanted, |i| f64::from_bits(unordered(i)))?,
     }
     let mut patch = |place: usize, bits: u64| -> Result<(), ChunkError> {
         if place >= count {
@@ -136,9 +134,16 @@ pub fn decode(
     stale.into_iter().try_for_each(|place| patch(place, STALE_NAN))
 }
 
+/// Appends what `value` makes of the integers `range` of a column.
 #[inline]
-fn extend(out: &mut Vec<f64>, run: &[i64], value: impl Fn(i64) -> f64) {
-    out.extend(run.iter().map(|i| value(*i)));
+fn extend(
+    out: &mut Vec<f64>,
+    column: &[u8],
+    count: usize,
+    range: Range<usize>,
+    value: impl Fn(i64) -> f64,
+) -> Result<(), ChunkError> {
+    integers::decode(column, count, range, |run| out.extend(run.iter().map(|i| value(*i))))
 }
 
 #[inline]
@@ -256,11 +261,11 @@ fn write(values: &[f64], column: &Column, out: &mut Vec<u8>) {
     }
     if column.mode == Mode::Ulps {
         let mut ulps = Vec::new();
-        pfor::encode(&column.ulps, &mut ulps);
+        integers::encode(&column.ulps, &mut ulps);
         put_u64(out, ulps.len() as u64);
         out.extend(ulps);
     }
-    pfor::encode(&column.integers, out);
+    integers::encode(&column.integers, out);
 }
 
 fn put_places(out: &mut Vec<u8>, places: &[usize]) {

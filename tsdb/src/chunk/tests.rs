@@ -190,9 +190,15 @@ fn the_bytes_of_each_encoding_are_frozen() {
         decimal::encode_bits(&[1.0, -1.0], out);
     });
     let rare: Vec<i64> = (0..40).map(|i| i64::from(i / 20 == 1)).collect();
-    check("01004001811380", &|out| pfor::encode(&rare, out));
+    check("01004001811380", &|out| integers::encode(&rare, out));
     let outlier = [1, 2, 1, 3, 2, 1, 2, 3, 1, 2, 3, 1, 2, 1_000_000, 2, 1, 3, 2, 1, 2, 1, 3];
-    check("00024201920c612449871102f423c0", &|out| pfor::encode(&outlier, out));
+    check("00024201920c612449871102f423c0", &|out| integers::encode(&outlier, out));
+    let skewed: Vec<i64> =
+        (0..100).map(|i: i64| (i * i * 37 % 101).pow(3) >> (i % 16) & !1).collect();
+    check(
+        "0c000200001200000000034654444565444544542809050eec5dd80fccd5f899808571cbd8ca2a3c095e069496fa288d8f67b7288c8b338d3c2ffd669c418880ecac56bb008169def7a3618d772e53d09a478af75ac46177ba803efd0f0da829714bc07a5e2c0182e741fd002af754f362caf721fc3f3972ebb306293bd8036c009958a418b6c56b9c2f7933804e25773dba49412fa2e42b07e12a0aa2a09aff2b8052660ef829a00000",
+        &|out| integers::encode(&skewed, out),
+    );
     check(
         "0406fca9f1d24d62503f0207020201000002ffffffffffffffffff01020000000000f07f06ffffffffffffffffff01000c02ffffffffffffffffff01020000000000f07f06ffffffffffffffffff0100",
         &|out| histogram::encode(&histograms()[..2], out).unwrap(),

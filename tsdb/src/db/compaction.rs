@@ -256,12 +256,13 @@ impl Db {
         write::run(&job, plan)
     }
 
-    /// Reliability contract R12: outputs are hardly ever larger than the inputs.
+    /// Reliability contract R12: outputs are hardly ever larger than the inputs, and what must stay free
+    /// stays free.
     fn check_space(&self, inputs_bytes: u64) -> Result<(), StepError> {
         let free = self.fs.space(&self.dir)?.free;
         let needed = inputs_bytes
             .saturating_add(inputs_bytes / 10)
-            .saturating_add(self.options.min_free_bytes);
+            .saturating_add(self.floor_bytes.load(Ordering::Relaxed));
         if free < needed { Err(StepError::NoSpace { needed, free }) } else { Ok(()) }
     }
 

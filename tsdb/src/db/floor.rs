@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Db;
 use super::steps::StepError;
@@ -18,9 +19,14 @@ fn default_floor(total: u64) -> u64 {
     (total / 50).max((256 << 20).min(total / 10))
 }
 
+/// What must stay free, given the setting.
+fn floor_of(space: Space, setting: u64) -> u64 {
+    if setting == 0 { default_floor(space.total) } else { setting }
+}
+
 /// Whether there is too little room; `before` is the last answer, and `floor` 0 the default.
 fn is_below(space: Space, floor: u64, before: bool) -> bool {
-    let floor = if floor == 0 { default_floor(space.total) } else { floor };
+    let floor = floor_of(space, floor);
     let bound = if before {
         floor.saturating_mul(2).min(floor.saturating_add(MARGIN_BYTES))
     } else {
@@ -38,6 +44,7 @@ impl Db {
     /// [`StepError::Io`]; nothing changes then.
     pub fn disk_step(&self, floor: u64) -> Result<bool, StepError> {
         let space = self.fs.space(&self.dir)?;
+        self.floor_bytes.store(floor_of(space, floor), Ordering::Relaxed);
         let before = self.is_short_of_disk();
         let now = is_below(space, floor, before);
         let why = now.then(|| Arc::new(format!("only {} bytes of disk are free", space.free)));

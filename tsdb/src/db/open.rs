@@ -159,6 +159,7 @@ impl Db {
             retired_chunks: true,
         };
         let compaction = Compaction::new(options.max_compacted_range_ms);
+        let floor_bytes = options.min_free_bytes;
         let log_limit_bytes = log_limit::bound(options.wal_limit_bytes, fs.space(dir)?.total);
         let db = Self {
             fs,
@@ -171,6 +172,7 @@ impl Db {
             compaction,
             log_limit_bytes,
             retained_from_ms: AtomicI64::new(i64::MIN),
+            floor_bytes: AtomicU64::new(floor_bytes),
             short_of_disk: arc_swap::ArcSwapOption::empty(),
             unseen_deletions: Mutex::default(),
             counters: Counters::default(),
@@ -189,6 +191,8 @@ fn head_options(options: &DbOptions) -> HeadOptions {
     HeadOptions {
         block_range_ms: options.block_range_ms,
         max_series: options.max_series,
+        max_series_setting: options.max_series_setting,
+        series_gate: Arc::clone(&options.series_gate),
         seed: options.seed,
         memory: options.memory.clone(),
     }

@@ -198,8 +198,14 @@ impl FsRead for ScannedFile {
 
     fn bytes(&self, offset: u64, len: u64) -> io::Result<Cow<'_, [u8]>> {
         let mut bytes = vec![0; range(offset, len, self.len)?.len()];
-        self.file.read_exact_at(&mut bytes, offset)?;
-        Ok(Cow::Owned(bytes))
+        match self.file.read_exact_at(&mut bytes, offset) {
+            // Not the end of what was written, which the length tells: the disk gives less than there is.
+            // Whoever takes it for damage would throw away what is well.
+            Err(e) if e.kind() == ErrorKind::UnexpectedEof => {
+                Err(io::Error::other("the disk gave less than the length of the file"))
+            }
+            read => read.map(|()| Cow::Owned(bytes)),
+        }
     }
 }
 

@@ -150,12 +150,15 @@ impl Head {
         } else {
             let limit = self.options.max_series;
             if index.num_series() >= limit {
-                return Err(Refusal::TooManySeries { limit });
+                let setting = self.options.max_series_setting;
+                return Err(Refusal::TooManySeries { limit, setting });
             }
             if self.refuses_series() {
                 let limit = self.options.memory.limit();
                 return Err(Refusal::NoMemory { percent: SERIES_CLOSE_AT, limit });
             }
+            // The last to be asked, because what it admits counts.
+            self.options.series_gate.admit()?;
             let series = SeriesRef(self.next_ref.fetch_add(1, Ordering::Relaxed));
             let mut index = RwLockUpgradableReadGuard::upgrade(index);
             let slot = index.insert(&labels, series);

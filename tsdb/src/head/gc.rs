@@ -147,6 +147,7 @@ impl Collection<'_> {
             self.gone.insert(*slot);
             index.unlink(*slot);
         }
+        self.head.note_series(index.num_series());
         drop(index);
         stripe.drop_empty_page(page);
     }

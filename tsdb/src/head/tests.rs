@@ -1,5 +1,6 @@
 //! The head without a log: standings of rows, and collection while rows arrive.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::{Accountant, Labels};
@@ -8,7 +9,7 @@ use super::late::LateValue;
 use super::series::{Logged, Series, Standing};
 use super::stripes::STRIPES;
 use super::{Head, HeadOptions};
-use crate::append::{AppendBatch, AppendPolicy, AppendReport, DuplicatePolicy, Refusal};
+use crate::append::{AppendBatch, AppendPolicy, AppendReport, DuplicatePolicy, OpenGate, Refusal};
 
 const POLICY: AppendPolicy = AppendPolicy {
     duplicates: DuplicatePolicy::Refuse,
@@ -19,7 +20,15 @@ const POLICY: AppendPolicy = AppendPolicy {
 
 fn head(max_series: u64) -> Head {
     let memory = Accountant::unlimited();
-    Head::new(HeadOptions { block_range_ms: 1000, max_series, seed: 7, memory }, i64::MIN, 1)
+    let options = HeadOptions {
+        block_range_ms: 1000,
+        max_series,
+        max_series_setting: "max-series",
+        series_gate: Arc::new(OpenGate),
+        seed: 7,
+        memory,
+    };
+    Head::new(options, i64::MIN, 1)
 }
 
 /// Appends as if the log were durable at once.
@@ -84,7 +93,7 @@ fn refusals_are_counted_and_name_their_series() {
     let want = [
         (0, Refusal::TooOld),
         (1, Refusal::TooFarInFuture),
-        (2, Refusal::TooManySeries { limit: 2 }),
+        (2, Refusal::TooManySeries { limit: 2, setting: "max-series" }),
         (3, Refusal::Duplicate { t_ms: 10, existing, new }),
     ];
     assert_eq!(report.refusals, want);
