@@ -25,7 +25,7 @@ pub(crate) const RULES_STEP_MS: i64 = 3_600_000;
 
 /// Longest time between two looks at the length of the log: by what comes in between, the next start after a
 /// crash takes longer.
-const LOG_INTERVAL: Duration = Duration::from_secs(1);
+const LOG_INTERVAL: Duration = Duration::from_millis(250);
 /// Longest time between two looks at the disk.
 const DISK_INTERVAL: Duration = Duration::from_secs(1);
 
