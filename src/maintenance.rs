@@ -23,6 +23,9 @@ use rounds::{Rounds, databases};
 /// Retention by rules moves on in steps of this, ms: each costs a tombstone a rule.
 pub(crate) const RULES_STEP_MS: i64 = 3_600_000;
 
+/// Longest time between two looks at the length of the log: by what comes in between, the next start after a
+/// crash takes longer.
+const LOG_INTERVAL: Duration = Duration::from_millis(250);
 /// Longest time between two looks at the disk.
 const DISK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -134,10 +137,18 @@ fn step_loop(app: &App, signal: &Signal) {
     let mut rounds = Rounds::new(app);
     let mut clock = ClockWatch::new(now_ms(), last_seen_ms(app));
     let mut ruled = None;
-    while signal.wait(interval(app)) {
+    let mut done = Instant::now();
+    while signal.wait(interval(app).min(LOG_INTERVAL)) {
         let (config, now) = (app.config(), now_ms());
-        rounds.each("flush", |db| Ok(db.flush_step()?));
+        let is_due = done.elapsed() >= interval(app);
+        if is_due {
+            rounds.each("flush", |db| Ok(db.flush_step()?));
+        }
         rounds.each("checkpoint", |db| Ok(db.checkpoint_step()?));
+        if !is_due {
+            continue;
+        }
+        done = Instant::now();
         rounds.each("collect", |db| Ok(db.gc_step()));
         let oldest_ms = config.oldest_ms(now);
         let is_steady = clock.is_steady(Instant::now(), now);

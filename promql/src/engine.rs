@@ -240,6 +240,8 @@ pub enum Value {
 pub struct QueryStats {
     /// Samples read from storage, each counted once for each selector that read it.
     pub samples_read: u64,
+    /// Those of them that storage knew without decoding them, or that it told by others.
+    pub samples_left_out: u64,
     /// Samples that the steps looked at, as Prometheus counts `totalQueryableSamples`: a sample
     /// counts once for every window it is in.
     pub queryable_samples: u64,

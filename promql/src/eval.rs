@@ -50,7 +50,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use model::{Interrupt, Queryable};
+use model::{Interrupt, Queryable, WindowGrid};
 
 use crate::annotations::Place;
 use crate::ast::{Ast, Expr, NodeId};
@@ -108,6 +108,13 @@ impl References {
 
     pub(crate) fn last(&self) -> i64 {
         self.at(self.steps.count - 1)
+    }
+
+    /// The different windows of `range_ms` that end at the reference times.
+    pub(crate) fn windows(&self, range_ms: i64) -> WindowGrid {
+        let count = if self.at_ms.is_some() { 1 } else { self.steps.count as u64 };
+        let step_ms = self.steps.step_ms;
+        WindowGrid { first_end_ms: self.first(), step_ms, count, range_ms }
     }
 }
 

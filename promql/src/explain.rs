@@ -41,6 +41,8 @@ pub struct Counts {
     pub series_read: u64,
     /// Samples read from storage.
     pub samples_read: u64,
+    /// Those of them that others stood for, as the reader did not need them.
+    pub samples_left_out: u64,
     /// Series yielded.
     pub rows: u64,
     /// Samples yielded, histograms by their size.
@@ -111,9 +113,13 @@ impl fmt::Display for Explained {
                 let Estimate { num_series, num_samples, chunk_bytes } = e;
                 write!(f, " series<={num_series} samples<={num_samples} bytes<={chunk_bytes}")?;
             }
-            let Counts { series_read, samples_read, rows, samples, nanos } = node.counts;
+            let Counts { series_read, samples_read, samples_left_out, rows, samples, nanos } =
+                node.counts;
             if series_read > 0 {
                 write!(f, " read={samples_read} of {series_read} series")?;
+            }
+            if samples_left_out > 0 {
+                write!(f, " left_out={samples_left_out}")?;
             }
             if rows > 0 {
                 write!(f, " gave={samples} of {rows} series")?;

@@ -1,33 +1,45 @@
 //! The quantile of a list of numbers (contract 3.7), and approximate equality (contract 3.7, 4.4).
 
+mod select;
+
 use std::cmp::Ordering;
+
+pub use select::quantile_of_many;
 
 /// The `q`-quantile of `values`, which are sorted by this, NaN lowest. NaN where there is nothing
 /// or `q` is NaN; infinite where `q` is outside `[0, 1]`.
 pub fn quantile(q: f64, values: &mut [f64]) -> f64 {
-    if values.is_empty() || q.is_nan() {
-        return f64::NAN;
+    let (low, high, weight) = match ranks(q, values.len()) {
+        Ok(ranks) => ranks,
+        Err(answer) => return answer,
+    };
+    values.sort_unstable_by(nan_first);
+    values[low] * (1.0 - weight) + values[high] * weight
+}
+
+/// The places in the sorted list that the `q`-quantile of `len` values lies between, and the weight of
+/// the second one; or the quantile, where it does not depend on the values.
+fn ranks(q: f64, len: usize) -> Result<(usize, usize, f64), f64> {
+    if len == 0 || q.is_nan() {
+        return Err(f64::NAN);
     }
     if q < 0.0 {
-        return f64::NEG_INFINITY;
+        return Err(f64::NEG_INFINITY);
     }
     if q > 1.0 {
-        return f64::INFINITY;
+        return Err(f64::INFINITY);
     }
-    values.sort_unstable_by(nan_first);
     #[expect(clippy::cast_precision_loss, reason = "Prometheus converts the same way")]
-    let last = (values.len() - 1) as f64;
+    let last = (len - 1) as f64;
     let rank = q * last;
     let low = rank.floor().max(0.0);
     let high = last.min(low + 1.0);
-    let weight = rank - rank.floor();
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "ranks are between zero and the length"
     )]
-    let (low, high) = (low as usize, high as usize);
-    values[low] * (1.0 - weight) + values[high] * weight
+    Ok((low as usize, high as usize, rank - rank.floor()))
 }
 
 /// Ascending, NaN before every number.

@@ -17,10 +17,27 @@ impl Sum {
         (self.sum, self.lost) = add(x, self.sum, self.lost);
     }
 
+    /// Adds `values`.
+    #[inline]
+    pub fn extend(&mut self, values: &[f64]) {
+        // In registers.
+        let mut s = *self;
+        for v in values {
+            s.add(*v);
+        }
+        *self = s;
+    }
+
     /// The compensated sum.
     #[inline]
     pub fn total(self) -> f64 {
         self.sum + self.lost
+    }
+
+    /// The compensated sum, unless it overflowed.
+    #[inline]
+    pub fn finite_total(self) -> f64 {
+        if self.sum.is_infinite() { self.sum } else { self.total() }
     }
 }
 
@@ -37,10 +54,8 @@ pub fn add(x: f64, sum: f64, lost: f64) -> (f64, f64) {
 #[inline]
 pub fn sum(values: &[f64]) -> f64 {
     let mut s = Sum::default();
-    for v in values {
-        s.add(*v);
-    }
-    if s.sum.is_infinite() { s.sum } else { s.total() }
+    s.extend(values);
+    s.finite_total()
 }
 
 /// An arithmetic mean: a compensated sum until that overflows, and from there on a running mean.
@@ -75,6 +90,16 @@ impl Mean {
         (self.acc.sum, self.acc.lost) = add(x / self.count, q * self.acc.sum, q * self.acc.lost);
     }
 
+    /// Takes `values` in.
+    #[inline]
+    pub fn extend(&mut self, values: &[f64]) {
+        let mut mean = *self;
+        for v in values {
+            mean.add(*v);
+        }
+        *self = mean;
+    }
+
     /// How many numbers were taken in.
     pub const fn count(&self) -> f64 {
         self.count
@@ -95,23 +120,44 @@ impl Mean {
 #[inline]
 pub fn mean(values: &[f64]) -> f64 {
     let mut mean = Mean::default();
-    for v in values {
-        mean.add(*v);
-    }
+    mean.extend(values);
     mean.value()
 }
 
-/// The population variance of `values` by Welford's method with compensated sums: what
-/// `stdvar_over_time` answers. NaN of nothing.
-pub fn variance(values: &[f64]) -> f64 {
-    let (mut mean, mut squares, mut count) = (Sum::default(), Sum::default(), 0.0);
-    for v in values {
-        count += 1.0;
-        let delta = v - mean.total();
-        mean.add(delta / count);
-        squares.add(delta * (v - mean.total()));
+/// The population variance by Welford's method with compensated sums: what `stdvar_over_time` answers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Variance {
+    mean: Sum,
+    squares: Sum,
+    count: f64,
+}
+
+impl Variance {
+    /// Takes `values` in.
+    #[inline]
+    pub fn extend(&mut self, values: &[f64]) {
+        let Self { mut mean, mut squares, mut count } = *self;
+        for v in values {
+            count += 1.0;
+            let delta = v - mean.total();
+            mean.add(delta / count);
+            squares.add(delta * (v - mean.total()));
+        }
+        *self = Self { mean, squares, count };
     }
-    squares.total() / count
+
+    /// The variance; NaN of nothing.
+    #[inline]
+    pub fn value(&self) -> f64 {
+        self.squares.total() / self.count
+    }
+}
+
+/// The [`Variance`] of `values`.
+pub fn variance(values: &[f64]) -> f64 {
+    let mut variance = Variance::default();
+    variance.extend(values);
+    variance.value()
 }
 
 /// The population variance by Welford's method in plain arithmetic: what the aggregations `stdvar`

@@ -324,3 +324,62 @@ fn a_giant_series_is_polled_within() {
         assert!(polls >= work / SAMPLES_PER_POLL, "{query}: {polls} polls for {work} samples");
     }
 }
+
+/// Fires at a poll and from then on; counts all.
+struct FiresAt(u64, Polls);
+
+impl Interrupt for FiresAt {
+    fn check(&self) -> Result<(), Interrupted> {
+        self.1.check()?;
+        let polls = self.1.0.load(Ordering::Relaxed);
+        if polls < self.0 { Ok(()) } else { Err(Interrupted::Canceled) }
+    }
+}
+
+#[test]
+fn one_giant_window_is_polled_within_and_left_at_once() {
+    // A poll for at most this many samples of work of the slowest kernel: a millisecond.
+    const SAMPLES_PER_POLL: u64 = 1 << 16;
+    const SAMPLES: i32 = 1_000_000;
+    let mut storage = TestStorage::new();
+    let labels = Labels::from_pairs([("__name__", "m")]).expect("one name");
+    for t in 1..=SAMPLES {
+        storage.append(&labels, i64::from(t), f64::from(t % 1000)).expect("times increase");
+    }
+    let parse = promql::ParseOptions::all();
+    let engine = Engine::new(EngineOptions { parse, ..EngineOptions::default() });
+    let ask = |query: &str, fires_at| {
+        let interrupt = Arc::new(FiresAt(fires_at, Polls::default()));
+        let context = QueryContext { interrupt: interrupt.clone(), ..QueryContext::default() };
+        let result = engine.instant(&storage, query, i64::from(SAMPLES), &context);
+        (result.map(|r| r.stats.samples_read), interrupt.1.0.load(Ordering::Relaxed))
+    };
+    // What it takes to read the samples.
+    let (work, reading) = ask("last_over_time(m[1h])", u64::MAX);
+    for query in [
+        "sum_over_time(m[1h])",
+        "avg_over_time(m[1h])",
+        "min_over_time(m[1h])",
+        "max_over_time(m[1h])",
+        "ts_of_max_over_time(m[1h])",
+        "stddev_over_time(m[1h])",
+        "stdvar_over_time(m[1h])",
+        "quantile_over_time(0.5, m[1h])",
+        "mad_over_time(m[1h])",
+        "changes(m[1h])",
+        "resets(m[1h])",
+        "deriv(m[1h])",
+        "predict_linear(m[1h], 60)",
+        "double_exponential_smoothing(m[1h], 0.5, 0.5)",
+        "changes(m[1h] anchored)",
+    ] {
+        let (result, polls) = ask(query, u64::MAX);
+        assert_eq!(result, work, "{query}");
+        let within = polls - reading;
+        assert!(within >= *work.as_ref().unwrap() / SAMPLES_PER_POLL, "{query}: {within} polls");
+        let (result, polls) = ask(query, reading + 3);
+        assert_eq!(result, Err(QueryError::Canceled), "{query}");
+        // One that has parts asks once in each before it gives up.
+        assert!(polls <= reading + 5, "{query} went on for {polls} polls");
+    }
+}

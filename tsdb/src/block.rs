@@ -26,6 +26,7 @@ mod cache;
 mod cold;
 mod columns;
 pub mod directory;
+mod excerpt;
 mod intern;
 pub mod meta;
 mod pages;

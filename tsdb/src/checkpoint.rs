@@ -28,6 +28,8 @@ const FRAME_HEADER_BYTES: usize = 9;
 const MAX_FRAME: u32 = 64 << 20;
 /// A frame is closed when it is this long.
 const FRAME_TARGET: usize = 256 << 10;
+/// No series takes less: reference, schema, flags, newest time, number of chunks.
+const MIN_SERIES_BYTES: u64 = 5;
 /// Bytes of a checkpoint that are written before they are synced.
 const SYNC_BYTES: u64 = 2 << 20;
 /// Most threads that read frames of series.
@@ -206,6 +208,7 @@ pub struct Checkpoint {
     series: Vec<Frame>,
     /// The records, in order.
     records: Vec<Frame>,
+    num_series: u64,
     damaged_frames: AtomicU64,
     seq: u64,
     truncated: bool,
@@ -230,7 +233,7 @@ impl Checkpoint {
         let seq = parse_header(&file.bytes(0, HEADER_BYTES as u64)?, segment)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "bad checkpoint header"))?;
         let (mut series, mut records) = (Vec::new(), Vec::new());
-        let (mut damaged, mut truncated) = (0, true);
+        let (mut damaged, mut truncated, mut num_series) = (0, true, 0);
         let mut at = HEADER_BYTES as u64;
         while at + FRAME_HEADER_BYTES as u64 <= file.len() {
             let head = file.bytes(at, FRAME_HEADER_BYTES as u64)?;
@@ -251,6 +254,8 @@ impl Checkpoint {
                 kind::RECORD => records.push(frame),
                 kind::END if frame.is_whole(&*file) => {
                     truncated = false;
+                    let payload = file.bytes(frame.at, u64::from(len))?;
+                    num_series = Reader::new(&payload).u64().unwrap_or(0);
                     // Nothing comes behind it.
                     damaged += u64::from(at < file.len());
                     break;
@@ -259,12 +264,18 @@ impl Checkpoint {
             }
         }
         let damaged_frames = AtomicU64::new(damaged);
-        Ok(Self { file, series, records, damaged_frames, seq, truncated })
+        Ok(Self { file, series, records, num_series, damaged_frames, seq, truncated })
     }
 
     /// Sequence number of the newest record that it covers.
     pub const fn seq(&self) -> u64 {
         self.seq
+    }
+
+    /// About how many series it has: no more than there is room for.
+    pub fn num_series(&self) -> usize {
+        let bytes: u64 = self.series.iter().map(|frame| u64::from(frame.len)).sum();
+        usize::try_from(self.num_series.min(bytes / MIN_SERIES_BYTES)).unwrap_or(0)
     }
 
     /// Hands all frames of series to `restore`, from as many threads as there are processors and in

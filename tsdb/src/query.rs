@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use coded::Coded;
-use model::{Estimate, Labels, ReadError, SeriesBuf};
+use model::{Estimate, Labels, ReadError, SeriesBuf, Wanted};
 
 /// One place that holds samples: the head, a block. Series are numbered in label order.
 #[expect(clippy::len_without_is_empty, reason = "nobody asks, and trait objects stay small")]
@@ -49,6 +49,22 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// [`ReadError`].
     fn read(&self, i: usize, mint: i64, maxt: i64, buf: &mut SeriesBuf) -> Result<(), ReadError>;
+
+    /// As [`Source::read`] for a reader that needs no more than `wanted`: some samples may stand for
+    /// others.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn read_wanted(
+        &self,
+        i: usize,
+        (mint, maxt): (i64, i64),
+        wanted: &Wanted,
+        buf: &mut SeriesBuf,
+    ) -> Result<(), ReadError> {
+        let _ = wanted;
+        self.read(i, mint, maxt, buf)
+    }
 
     /// Late samples of all series together at most, whatever their time.
     fn num_late(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! `absent` and `absent_over_time`: one row where there is nothing else.
 
-use model::Labels;
+use model::{Labels, Need};
 
 use super::range::RangeVector;
 use super::windows::Windows;
@@ -38,7 +38,7 @@ pub(crate) fn build_over_time<'q>(
     steps: Steps,
     state: &mut State,
 ) -> Result<Rows<'q>, QueryError> {
-    let input = Input::Range(super::range::build(query, id, steps, state)?);
+    let input = Input::Range(super::range::build(query, id, steps, Need::COUNT, state)?);
     Ok(Box::new(Absent { input: Some(input), labels: labels(query, id), steps: steps.count }))
 }
 

@@ -150,7 +150,7 @@ fn build_range<'q>(
     let mut one_name = false;
     for (i, id) in call.args.iter().enumerate() {
         if query.plan.node(*id).ty == ValueType::Matrix {
-            vector = Some(range::build(query, *id, call.steps, state)?);
+            vector = Some(range::build(query, *id, call.steps, kernel.needs, state)?);
             one_name = query.plan.node(*id).one_name;
         } else {
             scalars.push(call.scalar(i, state)?);

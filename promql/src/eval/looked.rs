@@ -1,6 +1,8 @@
 //! How many samples the steps of a query looked at and read, as Prometheus counts them: for all steps
 //! together, and for each of them where somebody asked (`promql-per-step-stats`).
 
+use model::SeriesBuf;
+
 use super::References;
 
 /// What is counted.
@@ -64,18 +66,29 @@ impl Looked {
         }
     }
 
-    /// Adds samples with these times that were read for the steps of `references`.
-    pub(crate) fn read(&mut self, times: impl Iterator<Item = i64>, references: &References) {
+    /// Adds the samples of `buf` that were read for the steps of `references`. Those that one stands
+    /// for are between the same steps.
+    pub(crate) fn read(&mut self, buf: &SeriesBuf, references: &References) {
+        let (mut stand_ins, mut before) = (buf.stand_ins().iter().peekable(), 0);
+        let floats = buf.times().iter().enumerate().map(|(i, t)| match stand_ins.peek() {
+            Some(s) if s.at == i => {
+                let left_out = s.left_out - std::mem::replace(&mut before, s.left_out);
+                stand_ins.next();
+                (*t, 1 + left_out)
+            }
+            _ => (*t, 1),
+        });
+        self.read_each(floats, references);
+        self.read_each(buf.histograms().iter().map(|h| (h.0, 1)), references);
+    }
+
+    fn read_each(&mut self, samples: impl Iterator<Item = (i64, u64)>, references: &References) {
         let mut step = 0;
-        let mut before = i64::MIN;
-        for t_ms in times {
-            // First the floats, then the histograms.
-            step = if t_ms < before { 0 } else { step };
-            before = t_ms;
+        for (t_ms, num) in samples {
             while step + 1 < self.read_at.len() && references.at(step) < t_ms {
                 step += 1;
             }
-            self.read_at[step] += 1;
+            self.read_at[step] += num;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{FloatHistogram, HistogramValue, Labels, SeriesBuf, is_stale};
+use model::{FloatHistogram, HistogramValue, Labels, Need, SeriesBuf, StandIn, Wanted, is_stale};
 
 use super::kept::Times;
 use super::series::Series;
@@ -24,6 +24,8 @@ pub(crate) struct SeriesView<'a> {
     pub(crate) values: &'a [f64],
     pub(crate) histograms: &'a [TimedHistogram],
     pub(crate) starts: Starts<'a>,
+    /// Which of the floats stand for others; only where there is nothing but floats.
+    pub(crate) stand_ins: &'a [StandIn],
     /// Which column `times` is.
     pub(crate) column: Times,
 }
@@ -73,11 +75,12 @@ pub(crate) const fn modifier(selector: &VectorSelector) -> Option<Modifier> {
     }
 }
 
-/// The range vector that node `id` is.
+/// The range vector that node `id` is, for a reader that `needs` no more of each window.
 pub(crate) fn build<'q>(
     query: &'q Query<'q>,
     id: NodeId,
     steps: Steps,
+    needs: Need,
     state: &mut State,
 ) -> Result<RangeVector<'q>, QueryError> {
     let id = query.unwrapped(id);
@@ -105,6 +108,8 @@ pub(crate) fn build<'q>(
                 detect_resets: facts.counts_only,
                 with_starts: query.options.start_timestamps,
                 references: Some(references),
+                wanted: (needs != Need::All && kind.is_none())
+                    .then(|| Wanted { need: needs, windows: references.windows(range_ms) }),
             };
             Source::Stored(Box::new(stored))
         }
@@ -126,6 +131,8 @@ pub(crate) struct Reading {
     pub(crate) with_starts: bool,
     /// The steps that the samples are read for, where that is known.
     pub(crate) references: Option<References>,
+    /// What is needed of them, where that is not everything.
+    pub(crate) wanted: Option<Wanted>,
 }
 
 /// The samples of one series of storage. Without stale markers its floats are handed on where they
@@ -135,6 +142,8 @@ pub(crate) struct Samples {
     buf: SeriesBuf,
     /// The floats without stale markers; where there are none, nothing.
     clean: (Vec<i64>, Vec<f64>),
+    /// Where they stand for others.
+    clean_stand_ins: Vec<StandIn>,
     is_clean: bool,
     histograms: Vec<TimedHistogram>,
     /// Start times without those of stale markers, where there were some and times are known.
@@ -152,15 +161,17 @@ impl Samples {
         beside: usize,
         state: &mut State,
     ) -> Result<bool, QueryError> {
-        series.read(i, &mut self.buf)?;
-        let floats = self.buf.values().len() as u64;
+        match &reading.wanted {
+            Some(wanted) => series.read_wanted(i, wanted, &mut self.buf)?,
+            None => series.read(i, &mut self.buf)?,
+        }
+        let floats = self.buf.num_floats();
         let num_samples = floats + self.buf.histograms().len() as u64;
         if num_samples == 0 {
             return Ok(false);
         }
-        let histograms = self.buf.histograms().iter().map(|h| h.0);
-        let times = self.buf.times().iter().copied().chain(histograms);
-        state.read(num_samples, times, reading.references.as_ref());
+        state.stats.samples_left_out += floats - self.buf.values().len() as u64;
+        state.read(num_samples, &self.buf, reading.references.as_ref());
         self.clean(reading, state)?;
         let histograms: u64 =
             self.histograms.iter().map(|(_, h)| super::row::histogram_samples(h)).sum();
@@ -180,9 +191,22 @@ impl Samples {
         self.is_clean = !stale;
         self.clean.0.clear();
         self.clean.1.clear();
+        self.clean_stand_ins.clear();
         if stale {
-            let pairs = self.buf.times().iter().zip(self.buf.values());
-            self.clean.extend(pairs.filter(|(_, v)| !is_stale(**v)).map(|(t, v)| (*t, *v)));
+            let mut stand_ins = self.buf.stand_ins().iter().peekable();
+            for part in state::parts(self.buf.values().len()) {
+                state.worked(part.len() as u64)?;
+                for i in part {
+                    if let Some(stand_in) = stand_ins.next_if(|s| s.at == i) {
+                        self.clean_stand_ins.push(StandIn { at: self.clean.0.len(), ..*stand_in });
+                    }
+                    let v = self.buf.values()[i];
+                    if !is_stale(v) {
+                        self.clean.0.push(self.buf.times()[i]);
+                        self.clean.1.push(v);
+                    }
+                }
+            }
         }
         self.clean_starts.clear();
         self.clean_histogram_starts.clear();
@@ -230,6 +254,7 @@ impl Samples {
                 values: self.buf.values(),
                 histograms,
                 starts: starts(self.buf.starts()),
+                stand_ins: self.buf.stand_ins(),
                 column: Times::of(&self.buf),
             }
         } else {
@@ -238,6 +263,7 @@ impl Samples {
                 values: &self.clean.1,
                 histograms,
                 starts: starts(&self.clean_starts),
+                stand_ins: &self.clean_stand_ins,
                 column: Times::default(),
             }
         }

@@ -20,7 +20,7 @@ use crate::annotations::Place;
 use crate::engine::QueryError;
 use crate::functions::dispatch::RangeKernel;
 use crate::functions::rate::{Kind, RowPlan, find_resets};
-use crate::functions::window::{Notes, Output, Window};
+use crate::functions::window::{Notes, Output, PIECE, Window};
 use crate::functions::{notes, over_time};
 use crate::sum;
 
@@ -49,6 +49,8 @@ enum Fast {
     No,
     /// A function of the floats of one window, which is not empty.
     Slice(fn(&[f64]) -> f64),
+    /// The number of samples.
+    Count,
     /// Rates.
     Row(Kind),
 }
@@ -108,8 +110,7 @@ fn fast(name: &str) -> Fast {
         "max_over_time" => over_time::max,
         "stdvar_over_time" => sum::variance,
         "stddev_over_time" => |values| sum::variance(values).sqrt(),
-        #[expect(clippy::cast_precision_loss, reason = "Prometheus converts the same way")]
-        "count_over_time" => |values| values.len() as f64,
+        "count_over_time" => return Fast::Count,
         "last_over_time" => |values| values[values.len() - 1],
         "first_over_time" => |values| values[0],
         "present_over_time" => |_| 1.0,
@@ -174,21 +175,23 @@ impl Function {
         let (column, is_new) = work.columns.of(series.column, self.steps() * COLUMN_BYTES);
         if is_new {
             let Column { windows, plan, present } = column;
-            windows.find(|i| times[i], times.len(), &self.references, self.reach);
+            let stand_ins = series.stand_ins;
+            windows.find(|i| times[i], times.len(), stand_ins, &self.references, self.reach);
             if let Fast::Row(kind) = self.fast {
-                plan.make(kind, times, windows.bounds(), &self.ends_ms, self.range_ms);
+                let windows = windows.bounds().iter().copied().zip(windows.counts());
+                plan.make(kind, times, windows, &self.ends_ms, self.range_ms);
                 present.reset(plan.len());
                 (0..plan.len()).filter(|step| plan.is_present(*step)).for_each(|s| present.set(s));
             }
         }
         if !series.histograms.is_empty() {
             let h = series.histograms;
-            work.histograms.find(|i| h[i].0, h.len(), &self.references, self.reach);
+            work.histograms.find(|i| h[i].0, h.len(), &[], &self.references, self.reach);
             count_histograms(h, work.histograms.bounds(), state);
         }
         if state.looked.is_per_step() {
-            for (step, (low, high)) in column.windows.bounds().iter().enumerate() {
-                state.looked_at(step, u64::from(high - low));
+            for (step, count) in column.windows.counts().enumerate() {
+                state.looked_at(step, count);
             }
         } else {
             state.looked_at(0, column.windows.seen());
@@ -197,11 +200,22 @@ impl Function {
         let fast =
             if series.histograms.is_empty() && !resets_are_told { self.fast } else { Fast::No };
         match fast {
+            // The kernels poll inside of giant windows.
+            Fast::Slice(_) if series.values.len() > PIECE && column.windows.longest() > PIECE => {
+                let windows = (&column.windows, &work.histograms);
+                self.compute_each(series, windows, &mut work.args, row, state)?;
+            }
             Fast::No => {
                 let windows = (&column.windows, &work.histograms);
                 self.compute_each(series, windows, &mut work.args, row, state)?;
             }
             Fast::Slice(f) => compute_slices(f, &column.windows, series, row, state)?,
+            Fast::Count => {
+                for (step, count) in column.windows.counts().enumerate().filter(|c| c.1 > 0) {
+                    #[expect(clippy::cast_precision_loss, reason = "Prometheus does the same")]
+                    row.set_float(step, count as f64);
+                }
+            }
             Fast::Row(_) => {
                 work.resets.clear();
                 if column.plan.is_of_counter() {
@@ -251,9 +265,18 @@ impl Function {
             numbers.clear();
             numbers.extend(self.args.iter().map(|a| a.at(step)));
             let metric_name = row.labels.metric_name();
-            let mut notes =
-                Notes { annotations: &mut state.annotations, metric_name, place: self.place };
-            match (self.kernel.eval)(&window, numbers, &mut notes).map_err(QueryError::Execution)? {
+            let mut notes = Notes {
+                annotations: &mut state.annotations,
+                metric_name,
+                place: self.place,
+                interrupt: &*state.interrupt,
+                interrupted: None,
+            };
+            let output = (self.kernel.eval)(&window, numbers, &mut notes);
+            if let Some(reason) = notes.interrupted {
+                return Err(reason.into());
+            }
+            match output.map_err(QueryError::Execution)? {
                 Output::Nothing => {}
                 Output::Float(v) => row.set_float(step, v),
                 Output::Histogram(h) => row.set_histogram(step, h),

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use model::{Labels, Queryable};
+use model::{Labels, Need, Queryable};
 
 use super::looked::Looked;
 use super::merge::{Equal, merge};
@@ -113,7 +113,7 @@ fn build_root(
         _ if steps.count == 0 => {}
         ValueType::Scalar => drop(scalar::eval(query, root, steps, state)?),
         ValueType::Vector => drop(super::build(query, root, steps, state)?),
-        ValueType::Matrix => drop(range::build(query, root, steps, state)?),
+        ValueType::Matrix => drop(range::build(query, root, steps, Need::All, state)?),
         ValueType::String => {}
     }
     Ok(Value::Vector(Vec::new()))
@@ -223,7 +223,7 @@ fn raw_matrix(
     steps: Steps,
     state: &mut State,
 ) -> Result<Vec<MatrixSeries>, QueryError> {
-    let mut vector = range::build(query, root, steps, state)?;
+    let mut vector = range::build(query, root, steps, Need::All, state)?;
     let end_ms = vector.references.at(0);
     let start_ms = end_ms.saturating_sub(vector.range_ms);
     let mut held = Held::default();

@@ -353,8 +353,7 @@ impl RowMaker for Instant {
             return Ok(None);
         }
         let (steps, bytes) = (self.steps(), self.steps() * LOOK_UP_BYTES);
-        let times = buf.times().iter().copied().chain(buf.histograms().iter().map(|h| h.0));
-        state.read(num_samples, times, Some(&self.references));
+        state.read(num_samples, buf, Some(&self.references));
         let held = buf.heap_bytes() + lane.look_ups.len() * bytes;
         state.hold_exactly(&mut lane.held, num_samples, held as u64)?;
         let (look_up, is_new) = lane.look_ups.of(Times::of(buf), bytes);

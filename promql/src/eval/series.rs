@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use model::{LabelFilter, Labels, NAME_LABEL, SeriesBuf, SeriesGroups, SeriesSet};
+use model::{LabelFilter, Labels, NAME_LABEL, SeriesBuf, SeriesGroups, SeriesSet, Wanted};
 
 use super::state::Held;
 use super::{Query, State};
@@ -59,6 +59,16 @@ impl Series {
 
     pub(crate) fn read(&self, i: usize, buf: &mut SeriesBuf) -> Result<(), QueryError> {
         Ok(self.set.read(i, buf)?)
+    }
+
+    /// As [`Series::read`] for a reader that needs no more than `wanted`.
+    pub(crate) fn read_wanted(
+        &self,
+        i: usize,
+        wanted: &Wanted,
+        buf: &mut SeriesBuf,
+    ) -> Result<(), QueryError> {
+        Ok(self.set.read_wanted(i, wanted, buf)?)
     }
 
     /// The labels of series `i` as far as they are needed.

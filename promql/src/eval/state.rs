@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use model::{Account, Accountant, Charge, Estimate, Interrupt, Labels, SeriesSet};
+use model::{Account, Accountant, Charge, Estimate, Interrupt, Labels, SeriesBuf, SeriesSet};
 
 use super::looked::Looked;
 use super::trace::Trace;
@@ -36,7 +36,7 @@ pub(crate) struct State {
     in_subquery: bool,
     /// Only where somebody asked for it: it costs two clock readings a row and operator.
     pub(crate) trace: Option<Trace>,
-    interrupt: Arc<dyn Interrupt>,
+    pub(crate) interrupt: Arc<dyn Interrupt>,
     executor: Arc<dyn Executor>,
     memory: Accountant,
     budget: Arc<Budget>,
@@ -164,6 +164,7 @@ impl State {
         self.annotations.merge(std::mem::take(&mut other.annotations));
         let stats = std::mem::take(&mut other.stats);
         self.stats.samples_read += stats.samples_read;
+        self.stats.samples_left_out += stats.samples_left_out;
         let fresh = self.looked.fresh();
         self.looked.absorb(&std::mem::replace(&mut other.looked, fresh));
     }
@@ -175,18 +176,13 @@ impl State {
         }
     }
 
-    /// Counts samples with these times that were read for the steps of `references`; without these for
-    /// the first step.
-    pub(crate) fn read(
-        &mut self,
-        samples: u64,
-        times: impl Iterator<Item = i64>,
-        references: Option<&References>,
-    ) {
+    /// Counts the samples of `buf`, as many as `samples`, that were read for the steps of
+    /// `references`; without these for the first step.
+    pub(crate) fn read(&mut self, samples: u64, buf: &SeriesBuf, references: Option<&References>) {
         self.stats.samples_read += samples;
         if self.looked.is_per_step() {
             match references {
-                Some(references) if !self.in_subquery => self.looked.read(times, references),
+                Some(references) if !self.in_subquery => self.looked.read(buf, references),
                 _ => self.looked.read_at[0] += samples,
             }
         }

@@ -118,12 +118,20 @@ impl RangeSource for Subquery<'_> {
                 values: &self.row.floats,
                 histograms: &[],
                 starts: Starts::default(),
+                stand_ins: &[],
                 column: Times { slot: None, generation: Some(0) },
             }
         } else {
             let Self { times, values, histograms, .. } = self;
             let starts = Starts::default();
-            SeriesView { times, values, histograms, starts, column: Times::default() }
+            SeriesView {
+                times,
+                values,
+                histograms,
+                starts,
+                stand_ins: &[],
+                column: Times::default(),
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use model::{Estimate, LabelFilter, Labels, ReadError, SeriesBuf, SeriesGroups, SeriesSet};
+use model::{Estimate, LabelFilter, Labels, ReadError, SeriesBuf, SeriesGroups, SeriesSet, Wanted};
 
 use super::{Operator, Row, Rows, State};
 use crate::ast::NodeId;
@@ -34,6 +34,7 @@ pub(crate) struct Traced {
 struct Reads {
     series: AtomicU64,
     samples: AtomicU64,
+    left_out: AtomicU64,
 }
 
 impl Trace {
@@ -73,6 +74,7 @@ impl Traced {
         Counts {
             series_read: self.reads.series.load(Ordering::Relaxed),
             samples_read: self.reads.samples.load(Ordering::Relaxed),
+            samples_left_out: self.reads.left_out.load(Ordering::Relaxed),
             ..self.rows
         }
     }
@@ -104,6 +106,16 @@ struct CountedSet {
     reads: Arc<Reads>,
 }
 
+impl CountedSet {
+    fn count(&self, buf: &SeriesBuf) {
+        let floats = buf.num_floats();
+        let samples = floats + buf.histograms().len() as u64;
+        self.reads.series.fetch_add(1, Ordering::Relaxed);
+        self.reads.samples.fetch_add(samples, Ordering::Relaxed);
+        self.reads.left_out.fetch_add(floats - buf.values().len() as u64, Ordering::Relaxed);
+    }
+}
+
 impl SeriesSet for CountedSet {
     fn len(&self) -> usize {
         self.set.len()
@@ -115,9 +127,13 @@ impl SeriesSet for CountedSet {
 
     fn read(&self, i: usize, buf: &mut SeriesBuf) -> Result<(), ReadError> {
         self.set.read(i, buf)?;
-        let samples = (buf.values().len() + buf.histograms().len()) as u64;
-        self.reads.series.fetch_add(1, Ordering::Relaxed);
-        self.reads.samples.fetch_add(samples, Ordering::Relaxed);
+        self.count(buf);
+        Ok(())
+    }
+
+    fn read_wanted(&self, i: usize, wanted: &Wanted, buf: &mut SeriesBuf) -> Result<(), ReadError> {
+        self.set.read_wanted(i, wanted, buf)?;
+        self.count(buf);
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! Which samples of a series each step of a range function sees.
 
+use model::StandIn;
+
 use super::References;
 
 /// How far around its reference time a window reads, ms: `(t - before, t + after]`.
@@ -26,6 +28,8 @@ pub(crate) struct Windows {
     generation: Option<u64>,
     /// Samples in all windows together, each as often as it is seen.
     seen: u64,
+    /// Samples of each window that others stand for; empty where there are none.
+    left_out: Vec<u64>,
 }
 
 impl Windows {
@@ -43,19 +47,21 @@ impl Windows {
             return false;
         }
         self.generation = generation;
-        self.find(times, len, references, reach);
+        self.find(times, len, &[], references, reach);
         true
     }
 
-    /// Finds the windows of `reach` over `times`.
+    /// Finds the windows of `reach` over `times`, some of which may be of stand-ins.
     pub(crate) fn find(
         &mut self,
         times: impl Fn(usize) -> i64,
         len: usize,
+        stand_ins: &[StandIn],
         references: &References,
         reach: Reach,
     ) {
         self.bounds.clear();
+        self.left_out.clear();
         self.seen = 0;
         let (mut low, mut high) = (0, 0);
         for step in 0..references.steps.count {
@@ -66,12 +72,28 @@ impl Windows {
             low = first_after(&times, low, high, start);
             self.seen += (high - low) as u64;
             self.bounds.push((index(low), index(high)));
+            if !stand_ins.is_empty() {
+                let left_out = StandIn::left_out(stand_ins, low..high);
+                self.left_out.push(left_out);
+                self.seen += left_out;
+            }
         }
     }
 
     /// First index and one past the last index of each step.
     pub(crate) fn bounds(&self) -> &[(u32, u32)] {
         &self.bounds
+    }
+
+    /// Number of samples of each step.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = u64> + '_ {
+        let left_out = self.left_out.iter().copied().chain(std::iter::repeat(0));
+        self.bounds.iter().zip(left_out).map(|((low, high), n)| u64::from(high - low) + n)
+    }
+
+    /// Samples of the longest window, without those that others stand for.
+    pub(crate) fn longest(&self) -> usize {
+        self.bounds.iter().map(|(low, high)| (high - low) as usize).max().unwrap_or(0)
     }
 
     /// The window of one step.
@@ -123,7 +145,7 @@ mod tests {
             let times: Vec<i64> = deltas.iter().map(|d| { t += d; t }).collect();
             let references = References::new(Steps::new(-10, 1000, step_ms), None, 7);
             let mut windows = Windows::default();
-            windows.find(|i| times[i], times.len(), &references, Reach { before_ms, after_ms });
+            windows.find(|i| times[i], times.len(), &[], &references, Reach { before_ms, after_ms });
             for step in 0..references.steps.count {
                 let at = references.at(step);
                 let inside = |t: &&i64| **t > at - before_ms && **t <= at + after_ms;

@@ -1,5 +1,7 @@
 //! From a function's name to what computes it, to be asked once per query.
 
+use model::Need;
+
 use super::rate::Kind;
 use super::rate::extended::{self, Modifier};
 use super::window::{Notes, Output, Window};
@@ -17,6 +19,8 @@ pub struct RangeKernel {
     pub eval: RangeFn,
     /// Whether the result keeps the metric name: `first_over_time` and `last_over_time`.
     pub keeps_name: bool,
+    /// What of a window of floats without start times the function looks at.
+    pub needs: Need,
 }
 
 /// The kernel of the range function `name`; `None` for every other function, and for
@@ -51,7 +55,24 @@ pub fn range_kernel(name: &str) -> Option<RangeKernel> {
         "ts_of_min_over_time" => over_time::ts_of_min,
         _ => return None,
     };
-    Some(RangeKernel { eval, keeps_name: matches!(name, "first_over_time" | "last_over_time") })
+    let keeps_name = matches!(name, "first_over_time" | "last_over_time");
+    Some(RangeKernel { eval, keeps_name, needs: needs(name) })
+}
+
+/// What function `name` looks at. Sums are not here: their bits depend on each sample and its place.
+fn needs(name: &str) -> Need {
+    let edges = |first, last| Need::Edges { first, last };
+    match name {
+        "increase" | "rate" | "resets" => Need::Falls,
+        "count_over_time" | "present_over_time" => Need::COUNT,
+        "delta" => edges(1, 1),
+        "first_over_time" | "ts_of_first_over_time" => edges(1, 0),
+        "last_over_time" | "ts_of_last_over_time" => edges(0, 1),
+        "idelta" | "irate" => edges(0, 2),
+        "max_over_time" => Need::Greatest,
+        "min_over_time" => Need::Least,
+        _ => Need::All,
+    }
 }
 
 /// The kernel of `name` over a range that is `anchored` or `smoothed`; its window has the samples
@@ -66,11 +87,11 @@ pub fn extended_kernel(name: &str, modifier: Modifier) -> Option<RangeKernel> {
         ("increase", Smoothed) => |w, _, n| Ok(extended::rate(w, n, Increase, Smoothed)),
         ("delta", Anchored) => |w, _, n| Ok(extended::rate(w, n, Delta, Anchored)),
         ("delta", Smoothed) => |w, _, n| Ok(extended::rate(w, n, Delta, Smoothed)),
-        ("changes", Anchored) => |w, _, _| Ok(extended::changes(w)),
-        ("resets", Anchored) => |w, _, _| Ok(extended::resets(w)),
+        ("changes", Anchored) => |w, _, n| Ok(extended::changes(w, n)),
+        ("resets", Anchored) => |w, _, n| Ok(extended::resets(w, n)),
         _ => return None,
     };
-    Some(RangeKernel { eval, keeps_name: false })
+    Some(RangeKernel { eval, keeps_name: false, needs: Need::All })
 }
 
 /// The function `name` of one float, calendar functions included; histograms have no answer.

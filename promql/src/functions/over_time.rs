@@ -4,17 +4,18 @@
     reason = "the signature is that of RangeFn; these never fail"
 )]
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use model::FloatHistogram;
 
 use super::notes::{self, Operation};
 use super::rate::ms_to_s;
-use super::window::{Notes, Output, Window};
+use super::window::{Notes, Output, PIECE, Window};
 use crate::histogram::IncompatibleSchemas;
 use crate::histogram::arithmetic::{HistogramMean, HistogramSum, Outcome};
-use crate::quantile::quantile;
-use crate::sum;
+use crate::quantile::{quantile, quantile_of_many};
+use crate::sum::{Mean, Sum, Variance};
 
 /// The floats of a window for a function that ignores histograms: `None` without floats, and an
 /// info where there are both.
@@ -28,8 +29,12 @@ fn floats<'a>(w: &Window<'a>, notes: &mut Notes<'_>) -> Option<&'a [f64]> {
     Some(w.values)
 }
 
-fn of_floats(w: &Window<'_>, notes: &mut Notes<'_>, f: impl FnOnce(&[f64]) -> f64) -> Output {
-    floats(w, notes).map_or(Output::Nothing, |values| Output::Float(f(values)))
+fn of_floats(
+    w: &Window<'_>,
+    notes: &mut Notes<'_>,
+    f: impl FnOnce(&[f64], &mut Notes<'_>) -> f64,
+) -> Output {
+    floats(w, notes).map_or(Output::Nothing, |values| Output::Float(f(values, notes)))
 }
 
 /// Whether floats and histograms are mixed, which is then said.
@@ -70,7 +75,9 @@ pub fn sum_over_time(w: &Window<'_>, _: &[f64], notes: &mut Notes<'_>) -> Result
         let mixed = w.histograms.iter().try_for_each(|h| sum.add(&h.1));
         return Ok(of_histograms(mixed.map(|()| sum.finish()), notes));
     }
-    Ok(Output::Float(sum::sum(w.values)))
+    let mut sum = Sum::default();
+    notes.pieces(w.values).for_each(|piece| sum.extend(piece));
+    Ok(Output::Float(sum.finite_total()))
 }
 
 /// `avg_over_time(m)`
@@ -83,7 +90,9 @@ pub fn avg_over_time(w: &Window<'_>, _: &[f64], notes: &mut Notes<'_>) -> Result
         let mixed = w.histograms.iter().try_for_each(|h| mean.add(&h.1));
         return Ok(of_histograms(mixed.map(|()| mean.finish()), notes));
     }
-    Ok(Output::Float(sum::mean(w.values)))
+    let mut mean = Mean::default();
+    notes.pieces(w.values).for_each(|piece| mean.extend(piece));
+    Ok(Output::Float(mean.value()))
 }
 
 /// `count_over_time(m)`
@@ -104,11 +113,31 @@ pub fn present_over_time(w: &Window<'_>, _: &[f64], _: &mut Notes<'_>) -> Result
 /// The index of the best value; `better(new, best)` says when `new` takes its place. NaN is the
 /// best only of nothing but NaN.
 fn best(values: &[f64], better: impl Fn(f64, f64) -> bool) -> usize {
-    let mut at = 0;
-    for (i, v) in values.iter().enumerate() {
+    best_from(0, values, 0..values.len(), better)
+}
+
+/// The better of the value at `at` and those at `places`.
+#[inline]
+fn best_from(
+    mut at: usize,
+    values: &[f64],
+    places: Range<usize>,
+    better: impl Fn(f64, f64) -> bool,
+) -> usize {
+    for (i, v) in places.clone().zip(&values[places]) {
         if better(*v, values[at]) || values[at].is_nan() {
             at = i;
         }
+    }
+    at
+}
+
+/// As [`best`], with polls.
+fn best_of_many(values: &[f64], notes: &mut Notes<'_>, better: impl Fn(f64, f64) -> bool) -> usize {
+    let (mut at, mut from) = (0, 0);
+    for piece in notes.pieces(values) {
+        at = best_from(at, values, from..from + piece.len(), &better);
+        from += piece.len();
     }
     at
 }
@@ -125,22 +154,26 @@ pub fn max(values: &[f64]) -> f64 {
 
 /// `min_over_time(m)`
 pub fn min_over_time(w: &Window<'_>, _: &[f64], notes: &mut Notes<'_>) -> Result<Output, String> {
-    Ok(of_floats(w, notes, min))
+    Ok(of_floats(w, notes, |v, notes| v[best_of_many(v, notes, |new, best| new < best)]))
 }
 
 /// `max_over_time(m)`
 pub fn max_over_time(w: &Window<'_>, _: &[f64], notes: &mut Notes<'_>) -> Result<Output, String> {
-    Ok(of_floats(w, notes, max))
+    Ok(of_floats(w, notes, |v, notes| v[best_of_many(v, notes, |new, best| new > best)]))
 }
 
 /// `ts_of_min_over_time(m)`: seconds; the last of equal values.
 pub fn ts_of_min(w: &Window<'_>, _: &[f64], notes: &mut Notes<'_>) -> Result<Output, String> {
-    Ok(of_floats(w, notes, |v| ms_to_s(w.times[best(v, |new, best| new <= best)])))
+    Ok(of_floats(w, notes, |v, notes| {
+        ms_to_s(w.times[best_of_many(v, notes, |new, best| new <= best)])
+    }))
 }
 
 /// `ts_of_max_over_time(m)`: seconds; the last of equal values.
 pub fn ts_of_max(w: &Window<'_>, _: &[f64], notes: &mut Notes<'_>) -> Result<Output, String> {
-    Ok(of_floats(w, notes, |v| ms_to_s(w.times[best(v, |new, best| new >= best)])))
+    Ok(of_floats(w, notes, |v, notes| {
+        ms_to_s(w.times[best_of_many(v, notes, |new, best| new >= best)])
+    }))
 }
 
 /// `ts_of_first_over_time(m)`: seconds.
@@ -177,13 +210,19 @@ pub fn last_over_time(w: &Window<'_>, _: &[f64], _: &mut Notes<'_>) -> Result<Ou
     })
 }
 
+fn variance(values: &[f64], notes: &mut Notes<'_>) -> f64 {
+    let mut variance = Variance::default();
+    notes.pieces(values).for_each(|piece| variance.extend(piece));
+    variance.value()
+}
+
 /// `stdvar_over_time(m)`
 pub fn stdvar_over_time(
     w: &Window<'_>,
     _: &[f64],
     notes: &mut Notes<'_>,
 ) -> Result<Output, String> {
-    Ok(of_floats(w, notes, sum::variance))
+    Ok(of_floats(w, notes, variance))
 }
 
 /// `stddev_over_time(m)`
@@ -192,7 +231,7 @@ pub fn stddev_over_time(
     _: &[f64],
     notes: &mut Notes<'_>,
 ) -> Result<Output, String> {
-    Ok(of_floats(w, notes, |v| sum::variance(v).sqrt()))
+    Ok(of_floats(w, notes, |v, notes| variance(v, notes).sqrt()))
 }
 
 /// `quantile_over_time(q, m)`
@@ -205,20 +244,24 @@ pub fn quantile_over_time(
     if !w.values.is_empty() && !(0.0..=1.0).contains(&q) {
         notes.warn(notes::invalid_quantile(q));
     }
-    Ok(of_floats(w, notes, |v| quantile(q, &mut v.to_vec())))
+    Ok(of_floats(w, notes, |v, notes| quantile_of(q, v, |v| v, notes)))
+}
+
+/// The quantile of `map` of each of `values`; a long list is not sorted.
+fn quantile_of(q: f64, values: &[f64], map: impl Fn(f64) -> f64, notes: &mut Notes<'_>) -> f64 {
+    if values.len() > PIECE {
+        return quantile_of_many(q, values, map, &mut || notes.poll());
+    }
+    quantile(q, &mut values.iter().map(|v| map(*v)).collect::<Vec<f64>>())
 }
 
 /// `mad_over_time(m)`: the median distance from the median; NaN where any value is.
 pub fn mad_over_time(w: &Window<'_>, _: &[f64], notes: &mut Notes<'_>) -> Result<Output, String> {
-    Ok(of_floats(w, notes, |v| {
-        if v.iter().any(|v| v.is_nan()) {
+    Ok(of_floats(w, notes, |v, notes| {
+        if notes.pieces(v).any(|piece| piece.iter().any(|v| v.is_nan())) {
             return f64::NAN;
         }
-        let mut sorted = v.to_vec();
-        let median = quantile(0.5, &mut sorted);
-        for v in &mut sorted {
-            *v = (*v - median).abs();
-        }
-        quantile(0.5, &mut sorted)
+        let median = quantile_of(0.5, v, |v| v, notes);
+        quantile_of(0.5, v, |v| (v - median).abs(), notes)
     }))
 }

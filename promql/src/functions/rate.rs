@@ -104,9 +104,12 @@ impl Extent {
 }
 
 /// The rise of `values` from first to last with the falls of a counter made good.
-fn increase_of(values: &[f64]) -> f64 {
+fn increase_of(values: &[f64], notes: &mut Notes<'_>) -> f64 {
     let mut result = values[values.len() - 1] - values[0];
-    for pair in values.windows(2) {
+    for (i, pair) in values.windows(2).enumerate() {
+        if !notes.goes_on(i) {
+            break;
+        }
         if pair[1] < pair[0] {
             result += pair[0];
         }
@@ -115,10 +118,13 @@ fn increase_of(values: &[f64]) -> f64 {
 }
 
 /// As [`increase_of`] where start times may say that a counter was reset and yet did not fall.
-fn increase_with_starts(w: &Window<'_>) -> f64 {
+fn increase_with_starts(w: &Window<'_>, notes: &mut Notes<'_>) -> f64 {
     let (values, starts) = (w.values, w.starts.floats);
     let mut result = values[values.len() - 1] - values[0];
     for i in 1..values.len() {
+        if !notes.goes_on(i) {
+            break;
+        }
         let [before, now] = [i - 1, i].map(|i| start::stamp(starts, i, w.times[i]));
         if values[i] < values[i - 1] || start::is_reset(before, now) {
             result += values[i - 1];
@@ -148,10 +154,10 @@ fn extrapolated(w: &Window<'_>, notes: &mut Notes<'_>, kind: Kind) -> Output {
     let mut rise = if !kind.is_counter() {
         last - first
     } else if starts.is_empty() {
-        increase_of(w.values)
+        increase_of(w.values, notes)
     } else {
         start::note_overlap(w.times.iter().copied(), starts, notes);
-        increase_with_starts(w)
+        increase_with_starts(w, notes)
     };
     if zero_ms.is_some() {
         rise += first;

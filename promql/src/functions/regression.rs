@@ -19,16 +19,24 @@ fn has_trend(w: &Window<'_>, notes: &mut Notes<'_>) -> bool {
 }
 
 /// Slope per second, and value at `origin_ms`, of the least-squares line through the samples.
-fn linear_regression(times: &[i64], values: &[f64], origin_ms: i64) -> (f64, f64) {
+fn linear_regression(
+    times: &[i64],
+    values: &[f64],
+    origin_ms: i64,
+    notes: &mut Notes<'_>,
+) -> (f64, f64) {
     #[expect(clippy::float_cmp, reason = "only a line without any change has no slope")]
-    let constant = values.iter().all(|v| *v == values[0]);
+    let constant = notes.pieces(values).all(|piece| piece.iter().all(|v| *v == values[0]));
     if constant {
         let y = values[0];
         return if y.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, y) };
     }
     let (mut n, mut xs, mut ys) = (0.0, Sum::default(), Sum::default());
     let (mut xys, mut x2s) = (Sum::default(), Sum::default());
-    for (t, y) in times.iter().zip(values) {
+    for (i, (t, y)) in times.iter().zip(values).enumerate() {
+        if !notes.goes_on(i) {
+            break;
+        }
         n += 1.0;
         #[expect(clippy::cast_precision_loss, reason = "Prometheus converts the same way")]
         let x = (t - origin_ms) as f64 / 1e3;
@@ -50,7 +58,7 @@ pub fn deriv(w: &Window<'_>, _: &[f64], notes: &mut Notes<'_>) -> Result<Output,
         return Ok(Output::Nothing);
     }
     // Relative to the first sample, because large times would eat the precision.
-    let (slope, _) = linear_regression(w.times, w.values, w.times[0]);
+    let (slope, _) = linear_regression(w.times, w.values, w.times[0], notes);
     Ok(Output::Float(slope))
 }
 
@@ -63,7 +71,7 @@ pub fn predict_linear(
     if !has_trend(w, notes) {
         return Ok(Output::Nothing);
     }
-    let (slope, intercept) = linear_regression(w.times, w.values, w.step_ms);
+    let (slope, intercept) = linear_regression(w.times, w.values, w.step_ms, notes);
     Ok(Output::Float(slope * args[0] + intercept))
 }
 
@@ -91,6 +99,9 @@ pub fn double_exponential_smoothing(
     let (mut before, mut level) = (0.0, w.values[0]);
     let mut slope = w.values[1] - w.values[0];
     for (i, v) in w.values.iter().enumerate().skip(1) {
+        if !notes.goes_on(i) {
+            break;
+        }
         let scaled = smoothing * v;
         if i > 1 {
             slope = trend * (level - before) + (1.0 - trend) * slope;

@@ -5,12 +5,19 @@
 mod extended;
 mod native;
 
+use model::NeverInterrupted;
 use proptest::{collection::vec, prelude::*};
 
 use super::dispatch::range_kernel;
 use super::rate::{Kind, RowPlan, find_resets};
 use super::window::{Notes, Output, Starts, Window};
 use crate::annotations::{Annotations, Place};
+
+/// Notes that nobody interrupts.
+fn test_notes<'a>(annotations: &'a mut Annotations, metric_name: &'a str) -> Notes<'a> {
+    let (place, interrupt) = (Place::default(), &NeverInterrupted);
+    Notes { annotations, metric_name, place, interrupt, interrupted: None }
+}
 
 /// Samples every `step_s` seconds from 0.
 fn every(step_s: i64, values: &[f64]) -> (Vec<i64>, Vec<f64>) {
@@ -51,8 +58,7 @@ fn run(
         step_ms: end_ms,
     };
     let mut annotations = Annotations::new();
-    let mut notes =
-        Notes { annotations: &mut annotations, metric_name: "m", place: Place::default() };
+    let mut notes = test_notes(&mut annotations, "m");
     let out = (range_kernel(name).unwrap().eval)(&window, args, &mut notes);
     (out, annotations.iter().map(|(_, text, ..)| text.to_owned()).collect())
 }
@@ -167,7 +173,8 @@ proptest! {
             [(Kind::Rate, "rate"), (Kind::Increase, "increase"), (Kind::Delta, "delta")]
         {
             let mut plan = RowPlan::default();
-            plan.make(kind, &times, &windows, &ends, range_ms);
+            let counted = windows.iter().map(|w| (*w, u64::from(w.1 - w.0)));
+            plan.make(kind, &times, counted, &ends, range_ms);
             let mut row = vec![0.0; ends.len()];
             let mut resets = Vec::new();
             if plan.is_of_counter() {
@@ -190,7 +197,7 @@ proptest! {
                 };
                 let mut annotations = Annotations::new();
                 let mut notes =
-                    Notes { annotations: &mut annotations, metric_name: "", place: Place::default() };
+                    test_notes(&mut annotations, "");
                 let one = (range_kernel(name).unwrap().eval)(&window, &[], &mut notes).unwrap();
                 match one {
                     Output::Float(v) => {

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use model::FloatHistogram;
+use model::{FloatHistogram, Interrupt, Interrupted};
 
 use crate::annotations::{Annotations, Place};
 
@@ -66,8 +66,10 @@ pub enum Output {
     Histogram(Arc<FloatHistogram>),
 }
 
-/// Where a kernel leaves its annotations.
-#[derive(Debug)]
+/// Samples between two polls inside one window: a millisecond of the slowest kernel.
+pub const PIECE: usize = 1 << 16;
+
+/// Where a kernel leaves its annotations, and whom it asks whether to go on with a long window.
 pub struct Notes<'a> {
     /// The annotations of the evaluation.
     pub annotations: &'a mut Annotations,
@@ -75,4 +77,28 @@ pub struct Notes<'a> {
     pub metric_name: &'a str,
     /// The place of the offending argument.
     pub place: Place,
+    /// Polled inside of windows of more than [`PIECE`] samples.
+    pub interrupt: &'a dyn Interrupt,
+    /// Why the kernel gave up; its answer then has no meaning.
+    pub interrupted: Option<Interrupted>,
+}
+
+impl Notes<'_> {
+    /// Polls; whether to go on.
+    pub fn poll(&mut self) -> bool {
+        self.interrupted = self.interrupted.or(self.interrupt.check().err());
+        self.interrupted.is_none()
+    }
+
+    /// Whether to go on at sample `i`: polls once a [`PIECE`].
+    #[inline]
+    pub fn goes_on(&mut self, i: usize) -> bool {
+        !i.is_multiple_of(PIECE) || i == 0 || self.poll()
+    }
+
+    /// The samples in pieces of [`PIECE`], as far as to go on, with a poll between any two.
+    pub fn pieces<'v>(&mut self, values: &'v [f64]) -> impl Iterator<Item = &'v [f64]> {
+        let pieces = values.chunks(PIECE).enumerate();
+        pieces.map_while(|(i, piece)| (i == 0 || self.poll()).then_some(piece))
+    }
 }

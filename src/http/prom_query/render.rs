@@ -162,7 +162,11 @@ fn explain(json: &mut Json, explained: &Explained) {
         if node.counts != Counts::default() {
             let c = node.counts;
             json.raw(",\"seriesRead\":").int(c.series_read).raw(",\"samplesRead\":");
-            json.int(c.samples_read).raw(",\"rows\":").int(c.rows).raw(",\"samples\":");
+            json.int(c.samples_read);
+            if c.samples_left_out > 0 {
+                json.raw(",\"samplesLeftOut\":").int(c.samples_left_out);
+            }
+            json.raw(",\"rows\":").int(c.rows).raw(",\"samples\":");
             json.int(c.samples).raw(",\"nanoseconds\":").int(c.nanos);
         }
         json.raw("}");

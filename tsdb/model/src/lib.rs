@@ -24,6 +24,7 @@ mod interrupt;
 mod labels;
 mod matcher;
 mod memory;
+mod need;
 mod queryable;
 mod regex;
 mod sample;
@@ -37,6 +38,7 @@ pub use interrupt::{Interrupt, Interrupted, NeverInterrupted};
 pub use labels::{BUCKET_LABEL, DuplicateLabel, Labels, LabelsBuilder, NAME_LABEL, is_legacy_name};
 pub use matcher::{MatchOp, Matcher};
 pub use memory::{ACCOUNTS, Account, Accountant, Charge, OverBudget};
+pub use need::{Need, StandIn, Wanted, WindowGrid};
 pub use queryable::{
     EmptyQueryable, Estimate, NamesRequest, Queryable, ReadError, Selection, SelectionHints,
     SeriesSet,

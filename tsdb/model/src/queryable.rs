@@ -18,6 +18,7 @@ use crate::interrupt::{Interrupt, Interrupted, NeverInterrupted};
 use crate::labels::Labels;
 use crate::matcher::Matcher;
 use crate::memory::OverBudget;
+use crate::need::Wanted;
 use crate::series_buf::SeriesBuf;
 
 /// Why a read failed.
@@ -181,6 +182,17 @@ pub trait SeriesSet: Send + Sync {
     /// # Errors
     /// [`ReadError`]; `buf` is then empty.
     fn read(&self, i: usize, buf: &mut SeriesBuf) -> Result<(), ReadError>;
+
+    /// As [`SeriesSet::read`] for a reader that needs no more than `wanted`: some of the samples may
+    /// stand for others ([`SeriesBuf::stand_ins`]), if the series has nothing but floats without start
+    /// times.
+    ///
+    /// # Errors
+    /// As [`SeriesSet::read`].
+    fn read_wanted(&self, i: usize, wanted: &Wanted, buf: &mut SeriesBuf) -> Result<(), ReadError> {
+        let _ = wanted;
+        self.read(i, buf)
+    }
 
     /// The series in classes of equal labels, where only those that `filter` keeps count. Cheaper
     /// than the labels of each series, where storage compares numbers in place of texts.

@@ -4,9 +4,11 @@
 //! one which names the same columns brings its values alone; and because the series of many scrapes
 //! come in turn, it keeps those of a few hundred scrapes ([`SeriesBuf::slot`]).
 
+use std::convert::Infallible;
 use std::ops::Range;
 
 use crate::histogram::HistogramValue;
+use crate::need::StandIn;
 
 /// Names a column of timestamps: equal ids mean equal times, within one process and one
 /// [`Selection`](crate::Selection). Storage makes them from the content or from the place of the column.
@@ -41,6 +43,7 @@ struct Column {
 struct Layout {
     columns: Vec<Column>,
     times: Vec<i64>,
+    stand_ins: Vec<StandIn>,
     generation: u64,
 }
 
@@ -48,6 +51,7 @@ impl Layout {
     fn clear(&mut self) {
         self.columns.clear();
         self.times.clear();
+        self.stand_ins.clear();
     }
 
     /// Whether the columns begin with the first `num` of `other`.
@@ -184,6 +188,8 @@ impl SeriesBuf {
         self.spare.columns.extend_from_slice(prefix);
         let num_times = prefix.last().map_or(0, |c| c.start + c.len);
         self.spare.times.extend_from_slice(&from.times[..num_times]);
+        let num_stand_ins = from.stand_ins.partition_point(|s| s.at < num_times);
+        self.spare.stand_ins.extend_from_slice(&from.stand_ins[..num_stand_ins]);
         self.generation += 1;
         self.spare.generation = self.generation;
         self.fresh = true;
@@ -259,6 +265,23 @@ impl SeriesBuf {
         self.num_columns += 1;
     }
 
+    /// Appends floats that stand for a run of which they are some: the last one for `left_out` more
+    /// ([`StandIn`]). The same `id` means the same times and as many left out.
+    pub fn push_standing(&mut self, id: ColumnId, samples: &[(i64, f64)], left_out: u64) {
+        let mut is_new = false;
+        let Ok(_) = self.times_run(Some(id), |times| {
+            is_new = true;
+            times.extend(samples.iter().map(|(t, _)| *t));
+            Ok::<_, Infallible>(0)
+        });
+        if is_new && left_out > 0 {
+            let Layout { times, stand_ins, .. } = self.current_mut();
+            let before = stand_ins.last().map_or(0, |s| s.left_out);
+            stand_ins.push(StandIn { at: times.len() - 1, left_out: before + left_out });
+        }
+        self.values.extend(samples.iter().map(|(_, v)| *v));
+    }
+
     /// Ends the series.
     pub fn end(&mut self) {
         if self.num_columns == 0 || self.num_columns < self.current().columns.len() {
@@ -298,6 +321,16 @@ impl SeriesBuf {
         &self.current().times
     }
 
+    /// Which of the float samples stand for others, in order.
+    pub fn stand_ins(&self) -> &[StandIn] {
+        &self.current().stand_ins
+    }
+
+    /// Float samples, those that others stand for included.
+    pub fn num_floats(&self) -> u64 {
+        self.values.len() as u64 + self.stand_ins().last().map_or(0, |s| s.left_out)
+    }
+
     /// Values of the float samples, as many as [`SeriesBuf::times`].
     pub fn values(&self) -> &[f64] {
         &self.values
@@ -319,7 +352,7 @@ impl SeriesBuf {
         &self.histogram_starts
     }
 
-    /// Names [`SeriesBuf::times`]: the same number means the same times.
+    /// Names [`SeriesBuf::times`]: the same number means the same times, and stand-ins.
     pub fn generation(&self) -> u64 {
         self.current().generation
     }
@@ -464,20 +497,30 @@ mod tests {
     }
 
     proptest! {
-        /// Series of runs: a shared column (by id) or an own one. The times are those of the runs, whatever
-        /// came before, and equal generations mean equal times.
+        /// Series of runs: a shared column (by id), one that stands for more, or an own one. Times and
+        /// stand-ins are those of the runs, whatever came before, and equal generations mean equal ones.
         #[test]
         fn times_are_those_of_the_runs(
-            series in proptest::collection::vec(proptest::collection::vec((0..6_u128, any::<bool>()), 0..4), 1..80),
+            series in proptest::collection::vec(proptest::collection::vec((0..6_u128, 0..3_u8), 0..4), 1..80),
         ) {
             let mut buf = SeriesBuf::new();
-            let mut known: HashMap<u64, Vec<i64>> = HashMap::new();
+            let mut known: HashMap<u64, (Vec<i64>, Vec<StandIn>)> = HashMap::new();
             for (n, runs) in series.into_iter().enumerate() {
-                let mut want = Vec::new();
+                let (mut want, mut stand_ins, mut left_out) = (Vec::new(), Vec::new(), 0);
                 buf.begin();
-                for (place, (id, shared)) in runs.into_iter().enumerate() {
+                for (place, (id, kind)) in runs.into_iter().enumerate() {
                     let base = i64::try_from(place).unwrap() * 1000;
-                    if shared {
+                    if kind == 2 {
+                        let num = u64::try_from(id).unwrap();
+                        let id = id + 100 * place as u128 + 50;
+                        let times = [base + i64::try_from(id).unwrap(), base + 900];
+                        want.extend(times);
+                        left_out += num;
+                        if num > 0 {
+                            stand_ins.push(StandIn { at: want.len() - 1, left_out });
+                        }
+                        buf.push_standing(ColumnId(id), &times.map(|t| (t, 0.5)), num);
+                    } else if kind == 1 {
                         let id = id + 100 * place as u128;
                         let times = [base + i64::try_from(id).unwrap(), base + 900];
                         want.extend(times);
@@ -490,8 +533,11 @@ mod tests {
                 }
                 buf.end();
                 prop_assert_eq!(buf.times(), want.as_slice());
+                prop_assert_eq!(buf.stand_ins(), stand_ins.as_slice());
+                prop_assert_eq!(buf.num_floats(), want.len() as u64 + left_out);
                 prop_assert_eq!(buf.values().len(), want.len());
                 prop_assert_eq!(buf.run_ranges().map(|r| r.len()).sum::<usize>(), want.len());
+                let want = (want, stand_ins);
                 prop_assert_eq!(known.entry(buf.generation()).or_insert_with(|| want.clone()), &want);
             }
         }

@@ -14,10 +14,11 @@ use crate::chunk::{self, Encoding};
 /// rows stays at hand.
 #[derive(Debug)]
 pub struct BlockReader {
-    block: Arc<Block>,
+    pub(super) block: Arc<Block>,
     page: Option<Page>,
     columns: Option<Arc<ColumnPage>>,
-    rows: Vec<ChunkRow>,
+    /// Those of the series that [`BlockReader::chunks`] was asked for last.
+    pub(super) rows: Vec<ChunkRow>,
 }
 
 #[derive(Debug)]
@@ -112,6 +113,16 @@ impl BlockReader {
         buf: &mut SeriesBuf,
     ) -> Result<(), BlockError> {
         self.chunks(series)?;
+        self.read_rows(mint, maxt, buf)
+    }
+
+    /// Appends the samples of the chunks at hand.
+    pub(super) fn read_rows(
+        &self,
+        mint: i64,
+        maxt: i64,
+        buf: &mut SeriesBuf,
+    ) -> Result<(), BlockError> {
         for row in self.rows.iter().filter(|row| row.mint <= maxt && mint <= row.maxt) {
             if row.encoding == Encoding::Histogram {
                 self.block.read_histograms(row, mint, maxt, buf)?;
@@ -124,7 +135,7 @@ impl BlockReader {
 }
 
 impl Block {
-    fn read_floats(
+    pub(super) fn read_floats(
         &self,
         row: &ChunkRow,
         mint: i64,
@@ -164,7 +175,10 @@ impl Block {
     }
 
     /// The encoded values of a chunk and where they are.
-    fn chunk_bytes<'a>(&'a self, row: &'a ChunkRow) -> Result<(Cow<'a, [u8]>, u64), BlockError> {
+    pub(super) fn chunk_bytes<'a>(
+        &'a self,
+        row: &'a ChunkRow,
+    ) -> Result<(Cow<'a, [u8]>, u64), BlockError> {
         Ok(match &row.place {
             ChunkPlace::Inline(bytes, len) => {
                 (Cow::Borrowed(bytes.get(..usize::from(*len)).unwrap_or_default()), 0)

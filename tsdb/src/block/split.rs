@@ -6,14 +6,12 @@
 
 use std::ops::Range;
 
-use crate::chunk::MAX_SAMPLES;
-
 /// The window that is doubled and halved.
 const WINDOW_MS: i128 = 2 * 3600 * 1000;
 
 /// The chunks of a series with these times, which increase strictly: ranges in order, none empty,
-/// none longer than [`MAX_SAMPLES`].
-pub fn split(times: &[i64]) -> Vec<Range<usize>> {
+/// none longer than `max_samples`.
+pub fn split(times: &[i64], max_samples: usize) -> Vec<Range<usize>> {
     let mut out = Vec::new();
     let (Some(first), Some(last)) = (times.first(), times.last()) else { return out };
     let (first, last) = (i128::from(*first), i128::from(*last));
@@ -26,7 +24,7 @@ pub fn split(times: &[i64]) -> Vec<Range<usize>> {
     let mut at = 0;
     while at < times.len() {
         let end = at + times[at..].partition_point(|t| i128::from(*t) < start + width);
-        halve(times, at..end, start, width, &mut out);
+        halve(times, at..end, (start, width), max_samples, &mut out);
         at = end;
         start += width;
     }
@@ -37,22 +35,22 @@ pub fn split(times: &[i64]) -> Vec<Range<usize>> {
 fn halve(
     times: &[i64],
     range: Range<usize>,
-    start: i128,
-    width: i128,
+    (start, width): (i128, i128),
+    max_samples: usize,
     out: &mut Vec<Range<usize>>,
 ) {
     if range.is_empty() {
         return;
     }
-    if range.len() <= MAX_SAMPLES {
+    if range.len() <= max_samples {
         out.push(range);
         return;
     }
     // A window of one millisecond holds one sample, so the depth is that of the width.
     let half = width / 2;
     let mid = range.start + times[range.clone()].partition_point(|t| i128::from(*t) < start + half);
-    halve(times, range.start..mid, start, half, out);
-    halve(times, mid..range.end, start + half, width - half, out);
+    halve(times, range.start..mid, (start, half), max_samples, out);
+    halve(times, mid..range.end, (start + half, width - half), max_samples, out);
 }
 
 #[cfg(test)]
@@ -60,13 +58,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::chunk::MAX_SAMPLES;
 
     #[test]
     fn a_day_of_scrapes_is_cut_at_eight_hours_whenever_it_begins() {
         let scrape = |i: i64| 1_700_006_400_000_i64 / 86_400_000 * 86_400_000 + 7 + i * 15_000;
         let day: Vec<i64> = (0..5760).map(scrape).collect();
-        assert_eq!(split(&day), [0..1920, 1920..3840, 3840..5760]);
-        assert_eq!(split(&day[1000..]), [0..920, 920..2840, 2840..4760]);
+        assert_eq!(split(&day, MAX_SAMPLES), [0..1920, 1920..3840, 3840..5760]);
+        assert_eq!(split(&day[1000..], MAX_SAMPLES), [0..920, 920..2840, 2840..4760]);
     }
 
     proptest! {
@@ -82,7 +81,7 @@ mod tests {
                     None => break,
                 }
             }
-            let chunks = split(&times);
+            let chunks = split(&times, MAX_SAMPLES);
             prop_assert!(chunks.iter().all(|c| !c.is_empty() && c.len() <= MAX_SAMPLES));
             let ends: Vec<usize> = chunks.iter().flat_map(|c| [c.start, c.end]).collect();
             prop_assert_eq!(ends[0], 0);

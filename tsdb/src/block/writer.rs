@@ -13,7 +13,7 @@ use super::scratch::Scratch;
 use super::sealed::SealedWriter;
 use super::split::split;
 use super::{BlockError, CHUNKS_FILE, CHUNKS_MAGIC, INDEX_FILE, INDEX_MAGIC, META_FILE, kind};
-use crate::chunk::{self, Encoding};
+use crate::chunk::{self, Encoding, MAX_SAMPLES};
 use crate::fs::Fs;
 
 /// What is appended to a block's name until it is published.
@@ -41,6 +41,8 @@ pub struct BlockWriter {
     rows: Vec<ChunkRow>,
     times: Vec<i64>,
     bytes: Vec<u8>,
+    /// Samples in a full chunk.
+    max_samples: usize,
     place: Place,
 }
 
@@ -114,8 +116,15 @@ impl BlockWriter {
             rows: Vec::new(),
             times: Vec::new(),
             bytes: Vec::new(),
+            max_samples: MAX_SAMPLES,
             place,
         })
+    }
+
+    /// Cuts chunks of fewer samples than it should, so that a test has many of them.
+    #[cfg(test)]
+    pub(super) fn cut_chunks_at(&mut self, max_samples: usize) {
+        self.max_samples = max_samples;
     }
 
     /// Adds a series: as many `values` as `times`, and `histograms`; the times of each increase
@@ -152,14 +161,14 @@ impl BlockWriter {
             return Ok(());
         }
         self.rows.clear();
-        for range in split(times) {
+        for range in split(times, self.max_samples) {
             let encoded = encoded.filter(|_| range.len() == times.len());
             self.add_floats(&times[range.clone()], &values[range], encoded)?;
         }
         let mut histogram_times = std::mem::take(&mut self.times);
         histogram_times.clear();
         histogram_times.extend(histograms.iter().map(|(t, _)| *t));
-        for range in split(&histogram_times) {
+        for range in split(&histogram_times, self.max_samples) {
             self.add_histograms(&histogram_times[range.clone()], &histograms[range])?;
         }
         self.times = histogram_times;

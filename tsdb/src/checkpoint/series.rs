@@ -47,6 +47,8 @@ pub(super) struct FrameBuilder {
     series: Vec<u8>,
     num_series: u64,
     before: u64,
+    /// The label values of the series before, and their numbers: most stay from series to series.
+    latest: Vec<(SymbolId, u64)>,
 }
 
 /// What is written once and named by its number.
@@ -101,8 +103,20 @@ impl FrameBuilder {
             }
         });
         put_u64(out, schema);
-        for (_, value) in index.pairs(slot) {
-            put_u64(out, string(value));
+        for (place, (_, value)) in index.pairs(slot).enumerate() {
+            let number = match self.latest.get_mut(place) {
+                Some((of, number)) if *of == value => *number,
+                Some(latest) => {
+                    *latest = (value, string(value));
+                    latest.1
+                }
+                None => {
+                    let number = string(value);
+                    self.latest.push((value, number));
+                    number
+                }
+            };
+            put_u64(out, number);
         }
 
         let open = series.open.as_ref().filter(|c| c.maxt() >= boundary);
@@ -194,10 +208,9 @@ fn take_times(r: &mut Reader<'_>) -> Option<SavedTimes> {
 }
 
 fn put_values(out: &mut Vec<u8>, chunk: &OpenChunk, store: &OpenStore) {
-    let mut bytes = Vec::new();
-    let SavedValues { num_bits, state } = chunk.save_values(store, &mut bytes);
+    let SavedValues { num_bits, state } = chunk.saved_values();
     put_u64(out, num_bits as u64);
-    out.extend_from_slice(&bytes);
+    chunk.copy_values(store, out);
     out.extend_from_slice(&[state.scale, state.window, state.width]);
     out.extend_from_slice(&state.last.to_le_bytes());
     put_i64(out, state.integer);

@@ -91,7 +91,7 @@ pub(crate) fn merge_into(
             let same = next.peek().is_some_and(|Reverse((other, ..))| *other == labels);
             at = if same { next.pop().map(|Reverse((_, n, series))| (n, series)) } else { None };
         }
-        losses.duplicates += merge::read(&mut parts, window.mint, window.maxt, &mut buf)?;
+        losses.duplicates += merge::read(&mut parts, (window.mint, window.maxt), None, &mut buf)?;
         writer.add_series(&labels, buf.times(), buf.values(), buf.histograms())?;
         if num_series.is_multiple_of(SERIES_PER_CACHE) {
             for block in blocks {

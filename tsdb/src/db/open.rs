@@ -257,6 +257,7 @@ fn restore_checkpoint(
 ) -> io::Result<CheckpointReport> {
     let wal = dir.join("wal");
     let restored = Checkpoint::open(fs, &wal, segment).and_then(|checkpoint| {
+        head.reserve(checkpoint.num_series());
         checkpoint.series(&|frame| head.restore(frame, replay))?;
         checkpoint.records(|mut record| {
             head.restore_record(&mut record, replay);

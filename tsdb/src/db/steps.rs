@@ -224,7 +224,7 @@ impl Db {
         if log <= least.min(self.options.max_wal_bytes) {
             return Ok(false);
         }
-        if log <= maintenance.checkpoint_bytes.min(self.options.max_wal_bytes) {
+        if log <= (maintenance.checkpoint_bytes / 2).min(self.options.max_wal_bytes) {
             return Ok(false);
         }
         self.write_checkpoint(&mut maintenance, Keep::Series)?;

@@ -76,7 +76,23 @@ impl<'a> Reader<'a> {
     }
 
     /// A LEB128 integer of at most ten bytes that fits 64 bits.
+    #[inline]
     pub fn u64(&mut self) -> Option<u64> {
+        // Most are small.
+        match self.rest {
+            [a @ 0..0x80, rest @ ..] => {
+                self.rest = rest;
+                Some(u64::from(*a))
+            }
+            [a, b @ 0..0x80, rest @ ..] => {
+                self.rest = rest;
+                Some(u64::from(*a & 0x7f) | u64::from(*b) << 7)
+            }
+            _ => self.long_u64(),
+        }
+    }
+
+    fn long_u64(&mut self) -> Option<u64> {
         let mut v = 0_u64;
         for (i, b) in self.rest.iter().take(10).enumerate() {
             if i == 9 && *b > 1 {

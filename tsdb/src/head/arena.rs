@@ -8,6 +8,8 @@ pub const NODE_BYTES: usize = 64;
 /// Nodes that are allocated at once.
 const PAGE: u32 = 256;
 const NONE: u32 = u32::MAX;
+/// Bits of a word behind which one more value mostly fills it.
+const NEARLY_FULL: u8 = 40;
 
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
@@ -152,6 +154,15 @@ impl Chain {
         }
         arena.node_mut(self.last).words[place] = word;
         self.num_words += 1;
+    }
+
+    /// Reads a word of the last node, if a value or two will get there; else of any, because a processor that
+    /// has to guess what to read guesses wrong.
+    pub fn look(&self, arena: &Arena) -> u64 {
+        let is_due = self.pending >= NEARLY_FULL && self.last != NONE;
+        let number = if is_due { self.last } else { 0 };
+        let page = arena.pages.get((number / PAGE) as usize);
+        page.map_or(0, |page| page[(number % PAGE) as usize].words[0])
     }
 
     /// Gives the nodes back.

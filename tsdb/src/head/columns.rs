@@ -155,6 +155,11 @@ impl Columns {
         self.split(column, count, t)
     }
 
+    /// Reads a word of a column.
+    pub fn look(&self, column: ColumnRef) -> u64 {
+        self.find(column).map_or(0, |found| found.num_series.into())
+    }
+
     /// Changes a column and notes by how much it grew.
     fn change<R>(&mut self, column: ColumnRef, change: impl FnOnce(&mut Column) -> R) -> R {
         let found = self.get_mut(column);
@@ -262,7 +267,10 @@ impl Columns {
     /// The column of a series whose times were saved; `None` where they are not sound.
     pub fn resume(&mut self, saved: &SavedTimes) -> Option<ColumnRef> {
         let same = |c: &Column| c.stream.id() == saved.column && c.stream.count() == saved.count;
-        let found = self.recent.iter().copied().find(|c| self.find(*c).is_some_and(same));
+        // Series of one scrape come one after another: the newest is the likeliest.
+        let newest_first =
+            (1..=RECENT).map(|n| self.recent[self.next_recent.wrapping_sub(n) % RECENT]);
+        let found = newest_first.into_iter().find(|c| self.find(*c).is_some_and(same));
         let column = match found {
             Some(column) => column,
             None => self.add(TimeStream::resume(saved)?),

@@ -1,24 +1,27 @@
 //! The inverted index of the head: label sets of the live series, and the postings by label pair.
 
+pub mod frame;
 mod order;
+mod runs;
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, Range};
 use std::sync::Arc;
 
+use hashbrown::hash_table::Entry;
 use hashbrown::{HashMap, HashTable};
 use model::{Labels, ReadError};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::checkpoint::SeriesFrame;
 use crate::head::label_codes::{Dictionary, LabelCode, Pair, SchemaId};
 use crate::head::symbols::{SymbolId, Symbols};
 use crate::postings::mem::PostingList;
 use crate::query::coded::Coded;
 use crate::wal::record::SeriesRef;
 use order::Order;
+use runs::Runs;
 
 /// One label name: which series have it, and its values in order, so that a prefix is a range.
 #[derive(Debug, Default)]
@@ -51,13 +54,20 @@ impl NameIndex {
         self.lists.iter().map(|(id, list)| (*id, list))
     }
 
-    fn insert(&mut self, value: SymbolId, run: Range<u32>, text: impl FnOnce() -> Arc<str>) {
+    fn insert(
+        &mut self,
+        value: SymbolId,
+        runs: impl Iterator<Item = Range<u32>>,
+        text: impl FnOnce() -> Arc<str>,
+    ) {
         let order = &mut self.order;
         let list = self.lists.entry(value).or_insert_with(|| {
             order.insert(text(), value);
             PostingList::Empty
         });
-        if run.len() == 1 { list.insert(run.start) } else { list.insert_run(run) }
+        for run in runs {
+            if run.len() == 1 { list.insert(run.start) } else { list.insert_run(run) }
+        }
     }
 
     fn remove(&mut self, value: SymbolId, slot: u32, text: &str) {
@@ -106,61 +116,9 @@ impl Canonical {
     }
 }
 
-/// Postings on their way to the index: series that come one after another have neighbouring slots and
-/// share most labels, which are then put in as one run.
-#[derive(Debug, Default)]
-struct Runs {
-    /// By place in the label set.
-    values: Vec<(Pair, Range<u32>)>,
-    names: Vec<(SymbolId, Range<u32>)>,
-}
-
-impl Runs {
-    fn push(&mut self, pairs: &[Pair], slot: u32, index: &mut HeadIndex) {
-        for (place, pair) in pairs.iter().enumerate() {
-            if let Some(done) = extend(&mut self.values, place, *pair, slot) {
-                Self::put_values(done, index);
-            }
-            if let Some(done) = extend(&mut self.names, place, pair.0, slot) {
-                Self::put_names(done, index);
-            }
-        }
-    }
-
-    fn finish(self, index: &mut HeadIndex) {
-        self.values.into_iter().for_each(|run| Self::put_values(run, index));
-        self.names.into_iter().for_each(|run| Self::put_names(run, index));
-    }
-
-    fn put_values(((name, value), run): (Pair, Range<u32>), index: &mut HeadIndex) {
-        let (entry, symbols) = index.name_entry(name);
-        entry.insert(value, run, || Arc::clone(symbols.get(value)));
-    }
-
-    fn put_names((name, run): (SymbolId, Range<u32>), index: &mut HeadIndex) {
-        index.name_entry(name).0.has.insert_range(run);
-    }
-}
-
-/// Makes the run at `place` longer by `slot`, or begins another one and returns what was there.
-fn extend<K: Copy + PartialEq>(
-    runs: &mut Vec<(K, Range<u32>)>,
-    place: usize,
-    key: K,
-    slot: u32,
-) -> Option<(K, Range<u32>)> {
-    let new = (key, slot..slot + 1);
-    match runs.get_mut(place) {
-        Some((of, run)) if *of == key && run.end == slot => {
-            run.end += 1;
-            None
-        }
-        Some(run) => Some(std::mem::replace(run, new)),
-        None => {
-            runs.push(new);
-            None
-        }
-    }
+#[expect(clippy::cast_possible_truncation, reason = "the low half of a hash")]
+fn hash_of(code: &[u8], seed: u64) -> u32 {
+    xxh3_64_with_seed(code, seed) as u32
 }
 
 /// The index. Behind one lock: lookups share it, only new and dropped series change it.
@@ -183,9 +141,8 @@ impl HeadIndex {
         Self { seed, dictionary: Dictionary::new(seed), ..Self::default() }
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the low half of a hash")]
     fn hash(&self, code: &LabelCode) -> u32 {
-        xxh3_64_with_seed(code, self.seed) as u32
+        hash_of(code, self.seed)
     }
 
     /// The slot and reference of the series with these labels.
@@ -206,48 +163,75 @@ impl HeadIndex {
 
     /// Adds a series that [`HeadIndex::find`] did not find; returns its slot.
     pub fn insert(&mut self, labels: &Labels, series: SeriesRef) -> u32 {
-        let mut runs = Runs::default();
-        let slot = self.insert_in(labels, series, &mut runs);
-        runs.finish(self);
+        let (code, pairs) = self.dictionary.encode(labels);
+        let (slot, is_new) = self.insert_code(code, series);
+        debug_assert!(is_new, "it was not found");
+        self.taken(slot..slot + 1);
+        for (name, value) in pairs {
+            let (entry, symbols) = self.name_entry(name);
+            let run = std::iter::once(slot..slot + 1);
+            entry.insert(value, run, || Arc::clone(symbols.get(value)));
+            entry.has.insert(slot);
+        }
         slot
     }
 
     /// Adds those of `series` that are not there; returns the slot of each and whether it is new.
     pub fn insert_all(&mut self, series: &[(SeriesRef, Labels)]) -> Vec<(u32, bool)> {
         let mut runs = Runs::default();
-        let added = series.iter().map(|(id, labels)| match self.find(labels) {
-            Some((slot, _)) => (slot, false),
-            None => (self.insert_in(labels, *id, &mut runs), true),
+        let added = series.iter().map(|(id, labels)| {
+            let (code, pairs) = self.dictionary.encode(labels);
+            let (slot, is_new) = self.insert_code(code, *id);
+            if is_new {
+                self.taken(slot..slot + 1);
+                runs.push(pairs.into_iter(), slot);
+            }
+            (slot, is_new)
         });
         let added = added.collect();
-        runs.finish(self);
+        runs.finish(self, 0);
         added
     }
 
-    fn insert_in(&mut self, labels: &Labels, series: SeriesRef, runs: &mut Runs) -> u32 {
-        let (code, pairs) = self.dictionary.encode(labels);
-        let slot = self.insert_code(code, series);
-        runs.push(&pairs, slot, self);
-        slot
+    /// The slot of the series of a code, whose parts have a holder for it, and whether it is new; one that is
+    /// is noted as taken and gets its postings later.
+    fn insert_code(&mut self, code: LabelCode, series: SeriesRef) -> (u32, bool) {
+        let hash = self.hash(&code);
+        self.insert_hashed(code, hash, series)
     }
 
-    /// Gives a code its slot; the postings come with [`Runs`].
-    fn insert_code(&mut self, code: LabelCode, series: SeriesRef) -> u32 {
+    fn insert_hashed(&mut self, code: LabelCode, hash: u32, series: SeriesRef) -> (u32, bool) {
+        let slots = &mut self.slots;
+        let is = |c: &Canonical| {
+            c.hash == hash && slots[c.slot as usize].as_ref().is_some_and(|s| s.code == code)
+        };
+        let entry =
+            self.canonical.entry(Canonical::spread(hash), is, |c| Canonical::spread(c.hash));
+        let entry = match entry {
+            Entry::Occupied(found) => {
+                let slot = found.get().slot;
+                self.dictionary.release(&code);
+                return (slot, false);
+            }
+            Entry::Vacant(entry) => entry,
+        };
         self.code_bytes += code.len();
-        let hash = self.hash(&code);
         let indexed = Some(Indexed { series, code });
         let slot = if let Some(slot) = self.free.pop() {
-            self.slots[slot as usize] = indexed;
+            slots[slot as usize] = indexed;
             slot
         } else {
-            self.slots.push(indexed);
-            u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 series at a time")
+            slots.push(indexed);
+            u32::try_from(slots.len() - 1).expect("fewer than 2^32 series at a time")
         };
-        let entry = Canonical { hash, slot };
-        self.canonical.insert_unique(Canonical::spread(hash), entry, |c| Canonical::spread(c.hash));
-        self.all.insert(slot);
-        self.order.get_mut().add(slot);
-        slot
+        entry.insert(Canonical { hash, slot });
+        (slot, true)
+    }
+
+    /// Notes slots that were given to series.
+    fn taken(&mut self, slots: Range<u32>) {
+        self.order.get_mut().add(slots.clone());
+        self.all.insert_range(slots);
     }
 
     fn name_entry(&mut self, name: SymbolId) -> (&mut NameIndex, &mut Symbols) {
@@ -257,46 +241,6 @@ impl HeadIndex {
             NameIndex::default()
         });
         (entry, symbols)
-    }
-
-    /// Adds the series of a checkpoint's frame; returns the slot of each and whether it is new. Texts
-    /// are looked up once a frame.
-    pub fn insert_frame(&mut self, frame: &SeriesFrame<'_>) -> Vec<(u32, bool)> {
-        let symbols = self.dictionary.symbols_mut();
-        let strings: Vec<SymbolId> = frame.strings.iter().map(|text| symbols.hold(text)).collect();
-        let ids = |places: &[u32]| -> Vec<SymbolId> {
-            places.iter().map(|place| strings[*place as usize]).collect()
-        };
-        let schemas: Vec<(SchemaId, Vec<SymbolId>)> = frame
-            .schemas
-            .iter()
-            .map(|names| ids(names))
-            .map(|names| (self.dictionary.hold_schema(&names), names))
-            .collect();
-        let (mut pairs, mut runs) = (Vec::new(), Runs::default());
-        let added = frame.series.iter().map(|series| {
-            let (schema, names) = &schemas[series.schema as usize];
-            let values = ids(frame.values(series));
-            let code = Dictionary::encode_values(*schema, &values);
-            if let Some((slot, _)) = self.find_code(&code) {
-                return (slot, false);
-            }
-            self.dictionary.hold_values(*schema, &values);
-            let slot = self.insert_code(code, series.id);
-            pairs.clear();
-            pairs.extend(names.iter().copied().zip(values));
-            runs.push(&pairs, slot, self);
-            (slot, true)
-        });
-        let added = added.collect();
-        runs.finish(self);
-        for (schema, _) in schemas {
-            self.dictionary.release_schema(schema);
-        }
-        for string in strings {
-            self.dictionary.symbols_mut().release(string);
-        }
-        added
     }
 
     /// Takes a series out of the index: nobody finds it any more. Its labels stay readable by

@@ -42,7 +42,7 @@ impl Schemas {
     /// The schema of `names`, which gains a code.
     fn hold(&mut self, names: &[SymbolId], symbols: &mut Symbols) -> SchemaId {
         if let Some(id) = self.ids.get(names).copied() {
-            self.hold_again(id);
+            self.get_mut(id).codes += 1;
             return id;
         }
         for name in names {
@@ -60,8 +60,8 @@ impl Schemas {
         id
     }
 
-    fn hold_again(&mut self, id: SchemaId) {
-        self.lists[id.0 as usize].as_mut().expect("a code's schema is in the table").codes += 1;
+    fn get_mut(&mut self, id: SchemaId) -> &mut Schema {
+        self.lists[id.0 as usize].as_mut().expect("a code's schema is in the table")
     }
 
     fn release(&mut self, id: SchemaId, symbols: &mut Symbols) {
@@ -167,7 +167,7 @@ impl Dictionary {
         (code, pairs)
     }
 
-    /// The schema of `names`, which are held, for [`Dictionary::encode_values`]; it stays until
+    /// The schema of `names`, which are held; it stays until
     /// [`Dictionary::release_schema`].
     pub fn hold_schema(&mut self, names: &[SymbolId]) -> SchemaId {
         self.schemas.hold(names, &mut self.symbols)
@@ -179,18 +179,10 @@ impl Dictionary {
         self.schemas.release(schema, &mut self.symbols);
     }
 
-    /// The code of values that are held, of a schema that is: the code without its holders, which
-    /// [`Dictionary::hold_values`] adds.
-    pub fn encode_values(schema: SchemaId, values: &[SymbolId]) -> LabelCode {
-        code(schema, values.iter().copied())
-    }
-
-    /// Schema and values gain a holder, until [`Dictionary::release`] of their code.
-    pub fn hold_values(&mut self, schema: SchemaId, values: &[SymbolId]) {
-        self.schemas.hold_again(schema);
-        for value in values {
-            self.symbols.hold_again(*value);
-        }
+    /// A schema that is held gains so many codes, until [`Dictionary::release`] of each. Their values are
+    /// held with [`Symbols::hold_times`].
+    pub fn hold_schema_times(&mut self, schema: SchemaId, codes: u32) {
+        self.schemas.get_mut(schema).codes += codes;
     }
 
     /// Takes the holders of a code away.
@@ -317,23 +309,6 @@ mod tests {
         for n in [0, 3, 4] {
             d.release(&codes[n]);
         }
-        assert!(d.symbols.is_empty() && d.schemas.ids.is_empty());
-    }
-
-    #[test]
-    fn values_that_are_held_are_coded_as_their_texts_are() {
-        let mut d = Dictionary::new(7);
-        let labels = set(&[("a", "1"), ("b", "2")]);
-        let ids: Vec<_> = ["a", "1", "b", "2"].iter().map(|s| d.symbols_mut().hold(s)).collect();
-        let schema = d.hold_schema(&[ids[0], ids[2]]);
-        let code = Dictionary::encode_values(schema, &[ids[1], ids[3]]);
-        d.hold_values(schema, &[ids[1], ids[3]]);
-        d.release_schema(schema);
-        for id in ids {
-            d.symbols_mut().release(id);
-        }
-        assert_eq!((d.find(&labels), d.decode(&code)), (Some(code.clone()), labels));
-        d.release(&code);
         assert!(d.symbols.is_empty() && d.schemas.ids.is_empty());
     }
 }

@@ -168,6 +168,11 @@ impl OpenChunk {
         }
     }
 
+    /// Reads a word of each cache line of `store` that [`OpenChunk::append`] will change.
+    pub fn look(&self, store: &OpenStore) -> u64 {
+        self.bits.look(&store.arena) ^ store.columns.look(self.column)
+    }
+
     /// Copies what it takes to read it.
     pub fn copy_to(&self, store: &mut OpenStore, copy: &mut OpenCopy) {
         copy.count = self.count;
@@ -215,13 +220,17 @@ impl OpenChunk {
         store.columns.save(self.column, self.count)
     }
 
-    /// What it takes to go on with the values, whose bits go to `out`.
-    pub fn save_values(&self, store: &OpenStore, out: &mut Vec<u8>) -> SavedValues {
-        self.bits.copy_to(&store.arena, out);
+    /// What it takes to go on with the values, besides their bits.
+    pub const fn saved_values(&self) -> SavedValues {
         SavedValues { num_bits: self.bits.num_bits(), state: self.state }
     }
 
-    /// Goes on where [`OpenChunk::save_times`] and [`OpenChunk::save_values`] were; `None` where that
+    /// Appends the bits of the values to `out`.
+    pub fn copy_values(&self, store: &OpenStore, out: &mut Vec<u8>) {
+        self.bits.copy_to(&store.arena, out);
+    }
+
+    /// Goes on where [`OpenChunk::save_times`] and [`OpenChunk::saved_values`] were; `None` where that
     /// cannot be.
     pub fn resume(
         times: &SavedTimes,

@@ -13,7 +13,7 @@ use crate::head::delete::select;
 use crate::head::late::{LateBuffer, LateValue};
 use crate::head::open::OpenStore;
 use crate::head::series::{Logged, Series};
-use crate::head::stripes::{Guards, STRIPES, stripe_of};
+use crate::head::stripes::{Guards, RUN, STRIPES, place_in_run, stripe_of};
 use crate::sabotage::{self, Sabotage};
 use crate::tombstones::Deletion;
 use crate::wal::record::{HistogramRow, Record, Rows, SeriesRef};
@@ -33,8 +33,6 @@ struct RefTable {
     pages: Vec<[u32; PAGE]>,
     /// Where in `pages` a page is.
     places: HashMap<u64, usize>,
-    /// The page that was asked for last, and its place.
-    latest: Option<(u64, usize)>,
 }
 
 const PAGE: usize = 64;
@@ -47,25 +45,24 @@ impl RefTable {
 
     fn insert(&mut self, id: SeriesRef, slot: u32) {
         let (number, at) = Self::split(id);
-        let place = *self.places.entry(number).or_insert_with(|| {
-            self.pages.push([LOST; PAGE]);
-            self.pages.len() - 1
-        });
+        let place = self.place(number);
         self.pages[place][at] = slot;
     }
 
-    #[inline]
-    fn find(&mut self, id: SeriesRef) -> u32 {
+    fn place(&mut self, number: u64) -> usize {
+        *self.places.entry(number).or_insert_with(|| {
+            self.pages.push([LOST; PAGE]);
+            self.pages.len() - 1
+        })
+    }
+
+    fn find(&self, id: SeriesRef) -> u32 {
         let (number, at) = Self::split(id);
-        let place = match self.latest {
-            Some((latest, place)) if latest == number => place,
-            _ => {
-                let Some(place) = self.places.get(&number).copied() else { return LOST };
-                self.latest = Some((number, place));
-                place
-            }
-        };
-        self.pages[place][at]
+        self.page(number).map_or(LOST, |page| page[at])
+    }
+
+    fn page(&self, number: u64) -> Option<&[u32; PAGE]> {
+        self.places.get(&number).map(|place| &self.pages[*place])
     }
 }
 
@@ -94,14 +91,48 @@ impl Replay {
         self.slots.insert(id, slot);
     }
 
+    /// As [`Replay::name`], for neighbours.
+    pub fn name_all(&mut self, names: impl Iterator<Item = (SeriesRef, u32)>) {
+        let mut page = None;
+        for (id, slot) in names {
+            self.highest = self.highest.max(id.0);
+            let (number, at) = RefTable::split(id);
+            let place = match page {
+                Some((of, place)) if of == number => place,
+                _ => self.slots.place(number),
+            };
+            page = Some((number, place));
+            self.slots.pages[place][at] = slot;
+        }
+    }
+
     /// The slot of a row's series; counts those that have none.
     pub fn find(&mut self, id: SeriesRef) -> Option<u32> {
+        let slot = self.slots.find(id);
+        self.count(&[id], &[slot]);
+        Some(slot).filter(|slot| *slot != LOST)
+    }
+
+    /// The slots of the series of rows, [`LOST`] where there is none; neighbours share a look-up.
+    fn find_all(&mut self, ids: &[SeriesRef]) -> Vec<u32> {
+        let page_of = |id: &SeriesRef| RefTable::split(*id).0;
+        let mut slots = Vec::with_capacity(ids.len());
+        for run in ids.chunk_by(|a, b| page_of(a) == page_of(b)) {
+            match self.slots.page(page_of(&run[0])) {
+                Some(page) => slots.extend(run.iter().map(|id| page[RefTable::split(*id).1])),
+                None => slots.extend(std::iter::repeat_n(LOST, run.len())),
+            }
+        }
+        self.count(ids, &slots);
+        slots
+    }
+
+    fn count(&mut self, ids: &[SeriesRef], slots: &[u32]) {
         // An orphan's reference is not given out again either.
-        self.highest = self.highest.max(id.0);
-        let slot = Some(self.slots.find(id)).filter(|slot| *slot != LOST);
-        self.orphans += u64::from(slot.is_none());
-        self.rows += u64::from(slot.is_some());
-        slot
+        self.highest = ids.iter().map(|id| id.0).fold(self.highest, u64::max);
+        let lost = slots.iter().filter(|slot| **slot == LOST).count();
+        self.orphans += lost as u64;
+        self.rows += (slots.len() - lost) as u64;
     }
 }
 
@@ -173,13 +204,12 @@ impl Replayer<'_> {
     /// already is skipped, so replaying twice changes nothing.
     pub fn record(&mut self, seq: u64, record: Record) {
         let new = self.define(&record.series);
-        let replay = &mut self.replay;
-        let mut find = |id: &SeriesRef| replay.find(*id).unwrap_or(LOST);
+        let histograms: Vec<SeriesRef> = record.histograms.iter().map(|row| row.series).collect();
         let found = Found {
             new,
-            in_order: record.in_order.refs.iter().map(&mut find).collect(),
-            late: record.late.refs.iter().map(&mut find).collect(),
-            histograms: record.histograms.iter().map(|row| find(&row.series)).collect(),
+            in_order: self.replay.find_all(&record.in_order.refs),
+            late: self.replay.find_all(&record.late.refs),
+            histograms: self.replay.find_all(&histograms),
             flushed: seq <= self.replay.flushed_late_seq,
             deleted: None,
             record,
@@ -278,8 +308,10 @@ impl<'h> Applier<'h> {
         }
     }
 
+    /// Whether a slot is one and in one of its stripes; none of the run of [`LOST`] is, for there are
+    /// fewer series.
     fn is_mine(&self, slot: u32) -> bool {
-        slot != LOST && stripe_of(slot) % self.of == self.number
+        slot / RUN != LOST / RUN && stripe_of(slot) % self.of == self.number
     }
 
     fn series(&mut self, slot: u32) -> &mut Series {
@@ -326,25 +358,47 @@ impl<'h> Applier<'h> {
     }
 
     fn in_order(&mut self, rows: &Rows, slots: &[u32]) {
-        for ((slot, &t), &v) in slots.iter().zip(&rows.times).zip(&rows.values) {
-            if !self.is_mine(*slot) {
-                continue;
+        let mut at = 0;
+        for run in slots.chunk_by(|a, b| a / RUN == b / RUN) {
+            let range = at..at + run.len();
+            at = range.end;
+            if self.is_mine(run[0]) {
+                self.in_order_run(run, &rows.times[range.clone()], &rows.values[range]);
             }
-            let (range, boundary) = (self.head.options.block_range_ms, self.boundary);
-            let (series, store) = self.part(*slot);
+        }
+    }
+
+    /// Rows of neighbouring slots, which are in one stripe.
+    fn in_order_run(&mut self, slots: &[u32], times: &[i64], values: &[f64]) {
+        let (range, boundary) = (self.head.options.block_range_ms, self.boundary);
+        let number = stripe_of(slots[0]);
+        let head = self.head;
+        let stripe = self.guards[number].get_or_insert_with(|| head.stripes.lock(number));
+        let (page, store) = stripe.run(slots[0]).expect("replayed series have a place");
+        // Memory is slow to answer, but answers many at once: what the rows change is asked for first.
+        let look = |seen, slot: &u32| seen ^ page[place_in_run(*slot)].look();
+        std::hint::black_box(slots.iter().fold(0, look));
+        let look = |seen, slot: &u32| seen ^ page[place_in_run(*slot)].look_behind(store);
+        std::hint::black_box(slots.iter().fold(0, look));
+        let (mut grown, mut rows) = (0, 0);
+        for ((slot, &t), &v) in slots.iter().zip(times).zip(values) {
+            let series = &mut page[place_in_run(*slot)];
             // A chunk takes no time twice, so the second one is a millisecond later.
             let is_again = sabotage::is(Sabotage::ReplayedTwice) && t == series.applied_t();
             let t = t + i64::from(is_again);
             let is_new = t >= boundary && t > series.applied_t();
-            let grown = if is_new { series.apply_float(t, v, range, store) } else { 0 };
+            if is_new {
+                grown += series.apply_float(t, v, range, store);
+                rows += 1;
+                (self.mint, self.maxt) = (self.mint.min(t), self.maxt.max(t));
+            }
             if t >= series.logged_t {
                 series.logged_t = t;
                 series.logged = Logged::Float(v.to_bits());
             }
-            if is_new {
-                self.note(grown, t);
-            }
         }
+        self.grown += grown;
+        self.rows += rows;
     }
 
     /// Late rows that are `flushed` still say what their series has logged.

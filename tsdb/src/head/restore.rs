@@ -6,9 +6,10 @@ use super::replay::Replay;
 use super::{Head, signed};
 use crate::checkpoint::SeriesFrame;
 use crate::head::index::HeadIndex;
+use crate::head::index::frame::CodedFrame;
 use crate::head::open::OpenStore;
 use crate::head::series::{Logged, Series};
-use crate::head::stripes::{RUN, stripe_of};
+use crate::head::stripes::{RUN, place_in_run, stripe_of};
 use crate::wal::record::{HistogramRow, Record};
 
 impl Series {
@@ -49,54 +50,53 @@ impl Head {
         true
     }
 
+    /// Makes room for so many series.
+    pub fn reserve(&self, num_series: usize) {
+        self.index.write().reserve(num_series);
+    }
+
     /// Takes over the series of a checkpoint's frame. Frames may come from several threads.
     pub fn restore(&self, frame: &SeriesFrame<'_>, replay: &Mutex<Replay>) {
+        let names = self.index.write().name_frame(frame);
+        let coded = CodedFrame::new(frame, names);
         let slots = {
             let mut index = self.index.write();
-            let slots = index.insert_frame(frame);
+            let slots = index.insert_frame(coded);
             self.note_index(&index);
-            let mut replay = replay.lock();
-            for (series, (slot, _)) in frame.series.iter().zip(&slots) {
-                replay.name(series.id, *slot);
-            }
             slots
         };
+        let ids = frame.series.iter().map(|series| series.id);
+        replay.lock().name_all(ids.zip(slots.iter().map(|(slot, _)| *slot)));
         let (mut bytes, mut rows) = (0, 0);
         let (mut mint, mut maxt) = (i64::MAX, i64::MIN);
-        let mut locked = None;
-        for (state, (slot, is_new)) in frame.series.iter().zip(slots) {
-            let stripe = match &mut locked {
-                Some((number, stripe)) if *number == stripe_of(slot) => stripe,
-                locked => {
-                    // Two threads must not wait for each other's stripes.
-                    *locked = None;
-                    let number = stripe_of(slot);
-                    &mut locked.insert((number, self.stripes.lock(number))).1
+        let mut states = frame.series.iter();
+        for run in slots.chunk_by(|a, b| a.0 / RUN == b.0 / RUN) {
+            let mut stripe = self.stripes.lock(stripe_of(run[0].0));
+            stripe.make(run[0].0);
+            let (page, store) = stripe.run(run[0].0).expect("its place was made");
+            for ((slot, is_new), state) in run.iter().zip(&mut states) {
+                let series = &mut page[place_in_run(*slot)];
+                if *is_new {
+                    (series.id, series.defined) = (state.id, true);
                 }
-            };
-            stripe.make(slot);
-            let (series, store) = stripe.part(slot).expect("its place was made");
-            if is_new {
-                (series.id, series.defined) = (state.id, true);
+                series.late_t = series.late_t.max(state.late_t);
+                if state.logged_t >= series.logged_t {
+                    series.logged_t = state.logged_t;
+                    series.logged = state.logged.map_or(Logged::Nothing, Logged::Float);
+                }
+                let before = series.heap_bytes();
+                series.sealed = frame.sealed(state);
+                if let Some(open) = frame.open(state, store)
+                    && let Some(replaced) = series.open.replace(open)
+                {
+                    replaced.clear(store);
+                }
+                bytes += signed(series.heap_bytes()) - signed(before);
+                rows += series.num_samples();
+                (mint, maxt) = (mint.min(series.first_t()), maxt.max(series.applied_t()));
             }
-            series.late_t = series.late_t.max(state.late_t);
-            if state.logged_t >= series.logged_t {
-                series.logged_t = state.logged_t;
-                series.logged = state.logged.map_or(Logged::Nothing, Logged::Float);
-            }
-            let before = series.heap_bytes();
-            series.sealed = frame.sealed(state);
-            if let Some(open) = frame.open(state, store)
-                && let Some(replaced) = series.open.replace(open)
-            {
-                replaced.clear(store);
-            }
-            bytes += signed(series.heap_bytes()) - signed(before);
-            rows += series.num_samples();
-            (mint, maxt) = (mint.min(series.first_t()), maxt.max(series.applied_t()));
-            self.note_shared(stripe);
+            self.note_shared(&mut stripe);
         }
-        drop(locked);
         self.note_applied(bytes, mint, maxt, rows);
     }
 

@@ -27,7 +27,12 @@ pub const fn stripe_of(slot: u32) -> usize {
 
 /// Where in its stripe a slot is: page and place in the page.
 const fn place_of(slot: u32) -> (usize, usize) {
-    (slot as usize / (RUN as usize * STRIPES), (slot % RUN) as usize)
+    (slot as usize / (RUN as usize * STRIPES), place_in_run(slot))
+}
+
+/// Where a slot is among its [`RUN`].
+pub const fn place_in_run(slot: u32) -> usize {
+    (slot % RUN) as usize
 }
 
 /// Rows that are logged and not visible yet.
@@ -112,6 +117,13 @@ impl Stripe {
         let (page, place) = place_of(slot);
         let series = self.pages.get_mut(page).and_then(|p| p.get_mut(place))?;
         Some((series, &mut self.store))
+    }
+
+    /// The series around `slot`, by [`place_in_run`], with what their chunks need; `None` where none of
+    /// them ever lived.
+    pub fn run(&mut self, slot: u32) -> Option<(&mut [Series; RUN as usize], &mut OpenStore)> {
+        let page = self.pages.get_mut(place_of(slot).0)?;
+        Some((page.as_mut_array()?, &mut self.store))
     }
 
     /// As [`Stripe::get_mut`]; makes the page if need be.

@@ -75,6 +75,11 @@ impl Symbols {
         self.entry_mut(id).holders += 1;
     }
 
+    /// A held number gains so many holders.
+    pub fn hold_times(&mut self, id: SymbolId, holders: u32) {
+        self.entry_mut(id).holders += holders;
+    }
+
     /// Takes a holder away; the last one frees the number.
     pub fn release(&mut self, id: SymbolId) {
         let entry = self.entry_mut(id);

@@ -53,8 +53,11 @@ impl PostingList {
                     *self = Self::Bitmap(Box::new(bitmap));
                 }
             }
+            // Slots mostly rise.
             Self::Bitmap(bitmap) => {
-                bitmap.insert(slot);
+                if bitmap.try_push(slot).is_err() {
+                    bitmap.insert(slot);
+                }
             }
         }
     }

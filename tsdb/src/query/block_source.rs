@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use model::{Estimate, Labels, Matcher, ReadError, SeriesBuf};
+use model::{Estimate, Labels, Matcher, ReadError, SeriesBuf, Wanted};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
@@ -69,6 +69,20 @@ impl Source for BlockSource {
         let reader = self.readers.lock().pop();
         let mut reader = reader.unwrap_or_else(|| self.block.reader());
         reader.read(self.series[i], mint, maxt, buf)?;
+        self.readers.lock().push(reader);
+        Ok(())
+    }
+
+    fn read_wanted(
+        &self,
+        i: usize,
+        span: (i64, i64),
+        wanted: &Wanted,
+        buf: &mut SeriesBuf,
+    ) -> Result<(), ReadError> {
+        let reader = self.readers.lock().pop();
+        let mut reader = reader.unwrap_or_else(|| self.block.reader());
+        reader.read_wanted(self.series[i], span, wanted, buf)?;
         self.readers.lock().push(reader);
         Ok(())
     }

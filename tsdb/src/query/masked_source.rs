@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use model::{Estimate, Labels, Matcher, ReadError, SeriesBuf};
+use model::{Estimate, Labels, Matcher, ReadError, SeriesBuf, Wanted};
 
 use super::Source;
 use super::block_source::BlockSource;
@@ -129,6 +129,21 @@ impl Source for MaskedSource {
             }
         }
         Ok(())
+    }
+
+    fn read_wanted(
+        &self,
+        i: usize,
+        (mint, maxt): (i64, i64),
+        wanted: &Wanted,
+        buf: &mut SeriesBuf,
+    ) -> Result<(), ReadError> {
+        // What is known of a chunk is known of all of it.
+        if self.mask.ranges(self.source.series(i), mint, maxt).is_empty() {
+            self.source.read_wanted(i, (mint, maxt), wanted, buf)
+        } else {
+            self.read(i, mint, maxt, buf)
+        }
     }
 
     fn has_samples(&self, i: usize, mint: i64, maxt: i64) -> Result<Option<bool>, ReadError> {

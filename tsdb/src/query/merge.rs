@@ -1,6 +1,6 @@
 //! Samples of one series from several sources, where the later write wins.
 
-use model::{ReadError, SeriesBuf};
+use model::{ReadError, SeriesBuf, Wanted};
 
 use super::Source;
 use crate::head::late::LateValue;
@@ -14,18 +14,37 @@ pub struct Part<'a> {
     pub series: usize,
 }
 
-/// Reads the samples of `parts`, which are the same series, in `[mint, maxt]` into `buf`.
+impl Part<'_> {
+    /// Appends its samples in `[mint, maxt]` to `buf`, as far as they are `wanted` if that is given.
+    ///
+    /// # Errors
+    /// [`ReadError`] of the source.
+    pub fn read(
+        &self,
+        (mint, maxt): (i64, i64),
+        wanted: Option<&Wanted>,
+        buf: &mut SeriesBuf,
+    ) -> Result<(), ReadError> {
+        match wanted {
+            None => self.source.read(self.series, mint, maxt, buf),
+            Some(wanted) => self.source.read_wanted(self.series, (mint, maxt), wanted, buf),
+        }
+    }
+}
+
+/// Reads the samples of `parts`, which are the same series, in `[mint, maxt]` into `buf`; where
+/// no more than `wanted` is needed, some may stand for others.
 ///
 /// Sources whose times do not overlap, the common case, are read one after the other straight into
-/// `buf`; others are merged sample by sample. Returns how many samples were beaten by another one at
+/// `buf`; others are merged sample by sample, which needs them all. Returns how many samples were beaten by another one at
 /// the same time.
 ///
 /// # Errors
 /// [`ReadError`] of any source.
 pub fn read(
     parts: &mut [Part<'_>],
-    mint: i64,
-    maxt: i64,
+    (mint, maxt): (i64, i64),
+    wanted: Option<&Wanted>,
     buf: &mut SeriesBuf,
 ) -> Result<u64, ReadError> {
     parts.sort_by_key(|p| p.source.bounds());
@@ -34,7 +53,7 @@ pub fn read(
         parts.iter().flat_map(|p| p.source.late(p.series, mint, maxt)).collect();
     buf.begin();
     let read = if apart && late.is_empty() {
-        parts.iter().try_for_each(|p| p.source.read(p.series, mint, maxt, buf)).map(|()| 0)
+        parts.iter().try_for_each(|p| p.read((mint, maxt), wanted, buf)).map(|()| 0)
     } else {
         merge(parts, late, mint, maxt, buf)
     };
@@ -164,7 +183,7 @@ mod tests {
             sources.rotate_left(usize::try_from(order).unwrap() % n);
             let mut parts: Vec<Part<'_>> = sources.iter().map(|s| Part { source: s, series: 0 }).collect();
             let mut buf = SeriesBuf::new();
-            read(&mut parts, mint, maxt, &mut buf).unwrap();
+            read(&mut parts, (mint, maxt), None, &mut buf).unwrap();
             let got: Vec<_> = buf.times().iter().copied().zip(buf.values().iter().map(|v| v.to_bits())).collect();
             prop_assert_eq!(got, want.into_iter().collect::<Vec<_>>());
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use model::{
-    Estimate, Interrupt, LabelFilter, Labels, ReadError, SeriesBuf, SeriesGroups, SeriesSet,
+    Estimate, Interrupt, LabelFilter, Labels, ReadError, SeriesBuf, SeriesGroups, SeriesSet, Wanted,
 };
 
 use super::coded::Classes;
@@ -71,28 +71,16 @@ impl SeriesSet for MergedSet {
     }
 
     fn read(&self, i: usize, buf: &mut SeriesBuf) -> Result<(), ReadError> {
-        self.interrupt.check()?;
-        let parts = self.series.parts(i);
-        if !self.apart {
-            let part = |(n, series)| Part { source: self.source(n), series: series as usize };
-            let mut parts: Vec<Part<'_>> = parts.map(part).collect();
-            return merge::read(&mut parts, self.mint, self.maxt, buf).map(drop);
+        self.read_parts(i, None, buf)
+    }
+
+    fn read_wanted(&self, i: usize, wanted: &Wanted, buf: &mut SeriesBuf) -> Result<(), ReadError> {
+        self.read_parts(i, Some(wanted), buf)?;
+        if buf.stand_ins().is_empty() || buf.histograms().is_empty() && buf.starts().is_empty() {
+            return Ok(());
         }
-        buf.begin();
-        for (n, series) in parts {
-            // A source has little of one series, but there may be many of them.
-            if n % 8 == 7 {
-                self.interrupt.check()?;
-            }
-            let read = self.source(n).read(series as usize, self.mint, self.maxt, buf);
-            if let Err(e) = read {
-                buf.begin();
-                buf.end();
-                return Err(e);
-            }
-        }
-        buf.end();
-        Ok(())
+        // One source has nothing but floats, and another one more.
+        self.read_parts(i, None, buf)
     }
 
     fn groups(&self, filter: &LabelFilter) -> Result<SeriesGroups, ReadError> {
@@ -145,6 +133,34 @@ impl SeriesSet for MergedSet {
 }
 
 impl MergedSet {
+    fn read_parts(
+        &self,
+        i: usize,
+        wanted: Option<&Wanted>,
+        buf: &mut SeriesBuf,
+    ) -> Result<(), ReadError> {
+        let span = (self.mint, self.maxt);
+        let part = |(n, series)| Part { source: self.source(n), series: series as usize };
+        let parts = self.series.parts(i);
+        if !self.apart {
+            self.interrupt.check()?;
+            let mut parts: Vec<Part<'_>> = parts.map(part).collect();
+            return merge::read(&mut parts, span, wanted, buf).map(drop);
+        }
+        buf.begin();
+        for (n, series) in parts {
+            // Of most series a source has little, but of one it may have millions of samples.
+            let polled = self.interrupt.check().map_err(ReadError::from);
+            if let Err(e) = polled.and_then(|()| part((n, series)).read(span, wanted, buf)) {
+                buf.begin();
+                buf.end();
+                return Err(e);
+            }
+        }
+        buf.end();
+        Ok(())
+    }
+
     /// The estimate from at most `looks` series of each source, which stand for the others.
     fn estimate_by(&self, looks: usize) -> Estimate {
         let mut sum = Estimate::default();

@@ -286,13 +286,13 @@ fn anchored<'a>(w: &Window<'a>) -> impl Iterator<Item = Timed<'a>> {
 }
 
 /// `changes(m anchored)`
-pub(in crate::functions) fn changes(w: &Window<'_>) -> Output {
-    count_pairs(anchored(w), is_change)
+pub(in crate::functions) fn changes(w: &Window<'_>, notes: &mut Notes<'_>) -> Output {
+    count_pairs(anchored(w), is_change, notes)
 }
 
 /// `resets(m anchored)`
-pub(in crate::functions) fn resets(w: &Window<'_>) -> Output {
-    count_pairs(anchored(w), is_reset)
+pub(in crate::functions) fn resets(w: &Window<'_>, notes: &mut Notes<'_>) -> Output {
+    count_pairs(anchored(w), is_reset, notes)
 }
 
 /// The value of `x smoothed` at `at_ms`: that of a sample there, else between its neighbours, else

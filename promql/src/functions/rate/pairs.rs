@@ -143,10 +143,14 @@ pub fn idelta(w: &Window<'_>, _: &[f64], notes: &mut Notes<'_>) -> Result<Output
 pub(super) fn count_pairs<'a>(
     mut samples: impl Iterator<Item = Timed<'a>>,
     differ: fn(Timed<'_>, Timed<'_>) -> bool,
+    notes: &mut Notes<'_>,
 ) -> Output {
     let Some(mut before) = samples.next() else { return Output::Nothing };
     let mut count = 0.0;
-    for now in samples {
+    for (i, now) in samples.enumerate() {
+        if !notes.goes_on(i) {
+            break;
+        }
         if differ(before, now) {
             count += 1.0;
         }
@@ -178,11 +182,11 @@ pub(super) fn is_change(before: Timed<'_>, now: Timed<'_>) -> bool {
 }
 
 /// `resets(m)`
-pub fn resets(w: &Window<'_>, _: &[f64], _: &mut Notes<'_>) -> Result<Output, String> {
-    Ok(count_pairs(by_time(w), is_reset))
+pub fn resets(w: &Window<'_>, _: &[f64], notes: &mut Notes<'_>) -> Result<Output, String> {
+    Ok(count_pairs(by_time(w), is_reset, notes))
 }
 
 /// `changes(m)`
-pub fn changes(w: &Window<'_>, _: &[f64], _: &mut Notes<'_>) -> Result<Output, String> {
-    Ok(count_pairs(by_time(w), is_change))
+pub fn changes(w: &Window<'_>, _: &[f64], notes: &mut Notes<'_>) -> Result<Output, String> {
+    Ok(count_pairs(by_time(w), is_change, notes))
 }

@@ -56,23 +56,25 @@ pub struct RowPlan {
 }
 
 impl RowPlan {
-    /// Plans anew. `windows[i]` is the half-open range of indices into `times` of the window that ends
-    /// at `ends_ms[i]` and begins, exclusively, `range_ms` before.
+    /// Plans anew. Each of `windows` is the half-open range of indices into `times` of the window that
+    /// ends at `ends_ms[i]` and begins, exclusively, `range_ms` before, and how many samples it has: more
+    /// than those where some were left out, which are then neither the first nor the last.
     pub fn make(
         &mut self,
         kind: Kind,
         times: &[i64],
-        windows: &[(u32, u32)],
+        windows: impl Iterator<Item = ((u32, u32), u64)>,
         ends_ms: &[i64],
         range_ms: i64,
     ) {
         let per_seconds = kind.is_rate().then(|| seconds(range_ms));
         (self.kind, self.per_seconds) = (kind, per_seconds);
-        let steps = windows.iter().zip(ends_ms).map(|(&(from, to), &end_ms)| {
-            if to < from + 2 {
+        let steps = windows.zip(ends_ms).map(|(((from, to), count), &end_ms)| {
+            if count < 2 {
                 return None;
             }
-            let samples = (times[from as usize], times[to as usize - 1], (to - from) as usize);
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
+            let samples = (times[from as usize], times[to as usize - 1], count);
             let extent = Extent::new(samples, (end_ms - range_ms, end_ms));
             let factor = extent.factor(None, per_seconds);
             Some(Step { first: from, last: to - 1, extent, factor })

@@ -42,7 +42,10 @@ pub(super) fn note_overlap(
 ) {
     let stamps = times.zip(starts).map(|(t_ms, &start_ms)| Stamp { t_ms, start_ms });
     let mut before: Option<Stamp> = None;
-    for now in stamps {
+    for (i, now) in stamps.enumerate() {
+        if !notes.goes_on(i) {
+            return;
+        }
         if before.is_some_and(|before| overlaps(before, now)) {
             notes.warn(notes::overlapping_starts(notes.metric_name));
             return;

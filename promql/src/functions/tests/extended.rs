@@ -5,11 +5,12 @@ use std::sync::Arc;
 use model::{CounterResetHint, FloatHistogram, Span};
 use proptest::{collection::vec, prelude::*};
 
-use crate::annotations::{Annotations, Place};
+use super::test_notes;
+use crate::annotations::Annotations;
 use crate::functions::dispatch::extended_kernel;
 use crate::functions::rate::extended::Modifier::{self, Anchored, Smoothed};
 use crate::functions::rate::extended::{bare_points, smoothed_at};
-use crate::functions::window::{Notes, Output, Starts, Window};
+use crate::functions::window::{Output, Starts, Window};
 
 const LOOKBACK_MS: i64 = 300_000;
 
@@ -36,8 +37,7 @@ fn window<'a>(
 
 fn eval(name: &str, modifier: Modifier, w: &Window<'_>) -> Output {
     let mut annotations = Annotations::new();
-    let mut notes =
-        Notes { annotations: &mut annotations, metric_name: "m", place: Place::default() };
+    let mut notes = test_notes(&mut annotations, "m");
     (extended_kernel(name, modifier).unwrap().eval)(w, &[], &mut notes).unwrap()
 }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use model::CounterResetHint::{self, Gauge, NotReset, Reset, Unknown};
 use model::{FloatHistogram, Span};
 
-use crate::annotations::{Annotations, Place};
+use super::test_notes;
+use crate::annotations::Annotations;
 use crate::functions::dispatch::range_kernel;
-use crate::functions::window::{Notes, Output, Starts, Window};
+use crate::functions::window::{Output, Starts, Window};
 use crate::histogram::print::to_test_expression;
 
 fn exponential(counts: [f64; 4], zero: f64, sum: f64) -> FloatHistogram {
@@ -71,8 +72,7 @@ fn run_mixed(
         step_ms: end_s * 1000,
     };
     let mut annotations = Annotations::new();
-    let mut notes =
-        Notes { annotations: &mut annotations, metric_name: "m", place: Place::default() };
+    let mut notes = test_notes(&mut annotations, "m");
     let out = (range_kernel(name).unwrap().eval)(&window, &[0.5, 0.5], &mut notes).unwrap();
     let text = match out {
         Output::Nothing => "nothing".to_owned(),

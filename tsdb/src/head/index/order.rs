@@ -1,5 +1,7 @@
 //! The slots of the index in label order, brought up to date when somebody asks.
 
+use std::ops::Range;
+
 use hashbrown::HashMap;
 use roaring::RoaringBitmap;
 
@@ -20,15 +22,23 @@ pub(super) struct Order {
     added: Vec<u32>,
     /// Whether slots were removed since.
     removed: bool,
+    /// How many slots were sorted for those who asked while all had to be sorted anew.
+    put_off: usize,
 }
 
 impl Order {
-    pub(super) fn add(&mut self, slot: u32) {
-        self.added.push(slot);
+    pub(super) fn add(&mut self, slots: Range<u32>) {
+        self.added.extend(slots);
     }
 
     pub(super) const fn remove(&mut self) {
         self.removed = true;
+    }
+
+    /// Whether all must be sorted to bring it up to date. Some of the added may be gone or counted twice:
+    /// that is for [`HeadIndex::mend`] to see.
+    const fn is_outdated(&self) -> bool {
+        self.sorted.len() < 16 * self.added.len()
     }
 }
 
@@ -41,6 +51,13 @@ impl HeadIndex {
         if slots.len() < 64 {
             slots.sort_by(|a, b| self.compare(*a, *b));
             return slots;
+        }
+        // So are those of the first query after a start, who should not wait for the others. When such
+        // queries have cost half as much as sorting all, all are sorted.
+        if order.is_outdated() && order.put_off + slots.len() <= self.slots.len() / 2 {
+            order.put_off += slots.len();
+            drop(order);
+            return self.sort(selected);
         }
         self.mend(&mut order);
         if slots.len() == order.sorted.len() {
@@ -80,6 +97,7 @@ impl HeadIndex {
             order.rank[*slot as usize] = rank;
         }
         order.removed = false;
+        order.put_off = 0;
     }
 
     /// Puts a few slots, which are in order, where they belong.
@@ -100,14 +118,24 @@ impl HeadIndex {
     /// the last label first, for the index knows the order of each label's values; then the
     /// schemas are merged.
     fn sort(&self, slots: &RoaringBitmap) -> Vec<u32> {
-        let mut by_schema: HashMap<_, (Vec<u32>, &[SymbolId])> = HashMap::new();
+        let mut numbers = HashMap::new();
+        let mut by_schema: Vec<(Vec<u32>, &[SymbolId])> = Vec::new();
+        let mut latest = None;
         for slot in slots {
             let (schema, names) = self.schema(slot);
-            by_schema.entry(schema).or_insert_with(|| (Vec::new(), names)).0.push(slot);
+            let number = match latest {
+                Some((of, number)) if of == schema => number,
+                _ => *numbers.entry(schema).or_insert_with(|| {
+                    by_schema.push((Vec::new(), names));
+                    by_schema.len() - 1
+                }),
+            };
+            latest = Some((schema, number));
+            by_schema[number].0.push(slot);
         }
         let mut rank = vec![0; self.dictionary.symbols().num_ids()];
         let mut runs: Vec<Vec<u32>> = by_schema
-            .into_values()
+            .into_iter()
             .map(|(slots, names)| self.sort_schema(slots, names, &mut rank))
             .collect();
         // Short ones first, so that a long run is not copied again and again.
@@ -245,7 +273,13 @@ mod tests {
                 }
                 sets.sort();
                 let want: Vec<u32> = sets.iter().map(|(_, slot)| *slot).collect();
-                prop_assert_eq!(index.in_order(index.all()), want);
+                // Parts, more and more of it, then all.
+                for part in [9, 5, 5, 5, 1] {
+                    let is_in = |slot: &u32| slot.is_multiple_of(part);
+                    let selected = index.all().iter().filter(is_in).collect();
+                    let want: Vec<u32> = want.iter().copied().filter(is_in).collect();
+                    prop_assert_eq!(index.in_order(&selected), want);
+                }
             }
         }
     }
