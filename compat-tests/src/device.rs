@@ -190,6 +190,7 @@ impl Device {
         let data = self.mount_point().join("data");
         // It says so by its exit code that some names lead nowhere.
         Command::new("cp").arg("-a").arg(&data).arg(&files).output().map_err(text)?;
+        std::fs::create_dir_all(&files).map_err(text)?;
         self.format(NO_JOURNAL)?;
         self.mount(FileSystem { kind: NO_JOURNAL, options: "" }).map_err(text)?;
         run(Command::new("cp").arg("-a").arg(&files).arg(&data))?;
